@@ -1,0 +1,68 @@
+# The menu. `make demo` and `make test` need nothing but Python 3.11+, a C library and the package index.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export OMP_NUM_THREADS ?= 1
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check lock fit-confidence bench bench-turn bench-grounding \
+        prove-leaks prove-effects docs clean
+
+help:  ## Show this menu
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+$(VENV)/.made: requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Staid needs Python 3.11 or newer; try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e .
+	@touch $@
+
+$(VENV)/.made-dev: $(VENV)/.made requirements-dev.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements-dev.lock
+	@touch $@
+
+setup: $(VENV)/.made-dev  ## Create .venv with everything, development tools included
+
+demo: $(VENV)/.made  ## See the whole product in one minute: no key, no server
+	@$(BIN)/staid demo
+
+check: setup  ## Format, lint, types, import contracts, house rules
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+	$(BIN)/pyright
+	$(BIN)/python benchmarks/house.py
+
+test: setup  ## The same suite as CI
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+fit-confidence: setup  ## Fit the packaged calibration from STAID_DATA
+	$(BIN)/python benchmarks/fit_confidence.py
+
+bench: bench-turn bench-grounding  ## Every benchmark
+
+bench-turn: setup  ## CPU per turn, import and --help
+	$(BIN)/python benchmarks/bench_turn.py
+
+bench-grounding: setup  ## Risk and coverage on STAID_DATA
+	$(BIN)/python benchmarks/bench_grounding.py
+
+prove-leaks: setup  ## More examples of the leak property than CI runs
+	STAID_LEAK_EXAMPLES=20000 $(BIN)/python -m pytest tests/property -k leak -q
+
+prove-effects: setup  ## More kills around an effect than CI runs
+	$(BIN)/python benchmarks/prove_effects.py
+
+docs: setup  ## Write the generated parts of the documentation
+	$(BIN)/python benchmarks/write_docs.py
+
+lock: $(VENV)/.made  ## Resolve the dependencies anew
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --no-emit-index-url --no-emit-find-links \
+	  --generate-hashes --no-header pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --no-emit-index-url --no-emit-find-links \
+	  --generate-hashes --no-header pyproject.toml --group dev -o requirements-dev.lock
+
+clean:  ## Remove what the targets above made
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,178 @@
+"""`staid approvals`: the human gate from a terminal."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Any
+
+import typer
+
+from staid.cli import output
+from staid.cli.ask import AsOption, GroupsOption, groups_of
+from staid.domain.call import ApprovalRecord, CallState
+from staid.domain.canonical import canonical
+from staid.domain.errors import UsageInvalid
+from staid.domain.outcome import Outcome
+from staid.project.deciding import Decided, decide, settle_doubt
+
+approvals_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+
+Approval = Annotated[str, typer.Argument(metavar="ID", help="apr_…")]
+Reason = Annotated[str, typer.Option(help="Why; recorded with the decision.")]
+Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Carry the run on in this process.")]
+
+
+@approvals_app.command("list")
+def list_approvals(
+    state: Annotated[str, typer.Option(help="pending, in_doubt, done, … or all.")] = "pending",
+) -> None:
+    """List what waits for a human, oldest first."""
+    ledger = output.project().wiring.ledger
+    ledger.sweep()
+    wanted: list[CallState | None] = [None] if state == "all" else [CallState(state)]
+    if state == "pending":
+        wanted.append(CallState.IN_DOUBT)
+    found = [a for each in wanted for a in ledger.approvals(each)]
+    rows = [(a.id, a.state.value, a.call.tool, canonical(a.call.arguments), a.rule) for a in found]
+    output.emit(
+        {"approvals": [_json(a) for a in found]},
+        output.table(("approval", "state", "tool", "arguments", "rule"), rows)
+        or ["Nothing waits for a human."],
+    )
+
+
+@approvals_app.command()
+def show(approval: Approval) -> None:
+    """Show one request: what would run, which rule asked, who may not decide it."""
+    found = output.project().wiring.ledger.approval(approval)  # pyright: ignore[reportArgumentType]  # an id as typed
+    output.emit(_json(found), lambda: _lines(found))
+
+
+@approvals_app.command()
+def approve(
+    approval: Approval,
+    as_: AsOption = "",
+    groups: GroupsOption = None,
+    reason: Reason = "",
+    digest: Annotated[
+        str | None, typer.Option(help="Only if the call still has this digest.")
+    ] = None,
+    wait: Wait = True,
+) -> None:
+    """Example: staid approvals approve apr_… --as user:lead --reason "Checked the order"."""
+    _decide(approval, "approve", as_, groups, reason, digest, wait=wait)
+
+
+@approvals_app.command()
+def deny(
+    approval: Approval,
+    as_: AsOption = "",
+    groups: GroupsOption = None,
+    reason: Reason = "",
+    digest: Annotated[
+        str | None, typer.Option(help="Only if the call still has this digest.")
+    ] = None,
+    wait: Wait = True,
+) -> None:
+    """Example: staid approvals deny apr_… --as user:lead --reason "Not our order"."""
+    _decide(approval, "deny", as_, groups, reason, digest, wait=wait)
+
+
+@approvals_app.command()
+def settle(
+    approval: Approval,
+    happened: Annotated[str, typer.Option(help="yes or no: did the effect take place?")],
+    as_: AsOption = "",
+    groups: GroupsOption = None,
+) -> None:
+    """Settle a call in doubt by what you found in the system behind the tool."""
+    if happened not in {"yes", "no"}:
+        raise UsageInvalid(detail="--happened is yes or no", hint="Look it up first.")
+    decided = asyncio.run(
+        settle_doubt(output.project(), approval, _who(as_), groups_of(groups), happened == "yes")
+    )
+    _tell(decided)
+
+
+def _decide(
+    approval: str,
+    decision: str,
+    as_: str,
+    groups: str | None,
+    reason: str,
+    digest: str | None,
+    *,
+    wait: bool,
+) -> None:
+    decided = asyncio.run(
+        decide(
+            output.project(),
+            approval,
+            decision,
+            approver=_who(as_),
+            groups=groups_of(groups),
+            reason=reason,
+            seen=digest,
+            resume=wait,
+        )
+    )
+    _tell(decided)
+
+
+def _who(as_: str) -> str:
+    if not as_:
+        raise UsageInvalid(detail="nobody decides", hint="Say who: --as user:lead")
+    return as_
+
+
+def _tell(decided: Decided) -> None:
+    value: dict[str, Any] = _json(decided.approval)
+    value["outcome"] = output.outcome_json(decided.outcome) if decided.outcome else None
+    output.emit(value, lambda: _decided_lines(decided.approval, decided.outcome))
+
+
+def _decided_lines(approval: ApprovalRecord, outcome: Outcome | None) -> list[str]:
+    lines = [f"{approval.id}: {approval.state.value}"]
+    if outcome is None:
+        return [*lines, f"A worker carries the run on: staid runs show {approval.run}"]
+    return [*lines, "", *output.outcome_lines(outcome)]
+
+
+def _json(approval: ApprovalRecord) -> dict[str, Any]:
+    return {
+        "id": approval.id,
+        "state": approval.state.value,
+        "tool": approval.call.tool,
+        "arguments": dict(approval.call.arguments),
+        "rule": approval.rule,
+        "message": approval.message,
+        "digest": approval.digest,
+        "run": approval.run,
+        "requested_at": approval.requested_at,
+        "expires_at": approval.expires_at,
+        "decision": approval.decision,
+        "decided_by": approval.decided_by,
+        "decided_at": approval.decided_at,
+        "reason": approval.reason,
+        "preview": approval.preview,
+    }
+
+
+def _lines(approval: ApprovalRecord) -> list[str]:
+    lines = [
+        f"{approval.id}: {approval.state.value}",
+        f"  {approval.call.tool} with {canonical(approval.call.arguments)}",
+        f"  asked by rule {approval.rule}: {approval.message}",
+        f"  for {approval.call.subject}, agent {approval.call.agent}, run {approval.run}",
+        f"  digest {approval.digest}",
+        f"  requested {approval.requested_at:%Y-%m-%d %H:%M} UTC, expires {approval.expires_at:%Y-%m-%d %H:%M} UTC",
+        f"  may not be decided by {', '.join(sorted(approval.requested_by))}",
+    ]
+    if approval.preview:
+        lines.append(f"  effect: {approval.preview}")
+    if approval.decided_by:
+        why = f", saying “{approval.reason}”" if approval.reason else ""
+        lines.append(f"  {approval.decision} by {approval.decided_by}{why}")
+    if approval.state is CallState.PENDING:
+        lines.append(f"  staid approvals approve {approval.id} --as user:…")
+    return lines

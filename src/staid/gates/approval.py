@@ -1,0 +1,107 @@
+"""The life of a call, and who may decide an approval."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Literal, TypeAlias
+
+from staid.domain.call import ApprovalRecord, CallState, call_digest
+from staid.domain.errors import (
+    ApprovalDecided,
+    ApprovalExpired,
+    ApprovalMismatch,
+    ApproverNotAllowed,
+)
+from staid.domain.principal import Principal
+
+Decision: TypeAlias = Literal["approve", "deny"]
+"""What a human can say to a request."""
+
+
+class Move(StrEnum):
+    """What can happen to a call."""
+
+    REFUSE = "refuse"
+    ASK = "ask"
+    ALLOW = "allow"
+    APPROVE = "approve"
+    DENY = "deny"
+    EXPIRE = "expire"
+    REVOKE = "revoke"
+    CLAIM = "claim"
+    SUCCEED = "succeed"
+    FAIL = "fail"
+    DOUBT = "doubt"
+    UNDO = "undo"
+
+
+_TABLE = MappingProxyType(
+    {
+        (CallState.PROPOSED, Move.REFUSE): CallState.DENIED,
+        (CallState.PROPOSED, Move.ASK): CallState.PENDING,
+        (CallState.PROPOSED, Move.ALLOW): CallState.APPROVED,
+        (CallState.PENDING, Move.APPROVE): CallState.APPROVED,
+        (CallState.PENDING, Move.DENY): CallState.DENIED,
+        (CallState.PENDING, Move.EXPIRE): CallState.EXPIRED,
+        (CallState.PENDING, Move.REVOKE): CallState.REVOKED,
+        (CallState.APPROVED, Move.REVOKE): CallState.REVOKED,
+        (CallState.APPROVED, Move.CLAIM): CallState.EXECUTING,
+        (CallState.EXECUTING, Move.SUCCEED): CallState.DONE,
+        (CallState.EXECUTING, Move.FAIL): CallState.FAILED,
+        (CallState.EXECUTING, Move.DOUBT): CallState.IN_DOUBT,
+        # A slow handler that was declared in doubt may still report how it ended.
+        (CallState.IN_DOUBT, Move.SUCCEED): CallState.DONE,
+        (CallState.IN_DOUBT, Move.FAIL): CallState.FAILED,
+        (CallState.DONE, Move.UNDO): CallState.UNDONE,
+    }
+)
+
+
+def move(state: CallState, happened: Move) -> CallState | None:
+    """Return the state that follows, or None where this cannot happen in this state."""
+    return _TABLE.get((state, happened))
+
+
+def sources(happened: Move) -> frozenset[CallState]:
+    """Return every state in which this can happen: what a compare-and-set expects to find."""
+    return frozenset(state for state, known in _TABLE if known is happened)
+
+
+def target(happened: Move) -> CallState:
+    """Return the one state this leads to, wherever it happens."""
+    return next(after for (_, known), after in _TABLE.items() if known is happened)
+
+
+def check_decision(
+    approval: ApprovalRecord, approver: Principal, now: datetime, seen: str | None = None
+) -> None:
+    """Raise a coded error unless this approver may decide this approval now.
+
+    `seen` is the digest of what the approver looked at, where the caller knows it.
+    Raises `ApproverNotAllowed`, `ApprovalDecided`, `ApprovalExpired`, `ApprovalMismatch`.
+    """
+    _check_approver(approval, approver)
+    if approval.state is CallState.EXPIRED:
+        raise ApprovalExpired(approval=approval.id, at=approval.expires_at.isoformat())
+    if approval.state is not CallState.PENDING:
+        decision, by = approval.decision or approval.state.value, approval.decided_by or "Staid"
+        raise ApprovalDecided(approval=approval.id, decision=decision, by=by)
+    if now >= approval.expires_at:
+        raise ApprovalExpired(approval=approval.id, at=approval.expires_at.isoformat())
+    held = call_digest(approval.call.tool, approval.call.arguments)
+    if held != approval.digest or (seen is not None and seen != approval.digest):
+        raise ApprovalMismatch(approval=approval.id)
+
+
+def _check_approver(approval: ApprovalRecord, approver: Principal) -> None:
+    detail = ""
+    if approver.kind != "user":
+        detail = f"only a user decides, and this is of kind {approver.kind}"
+    elif approver.token in approval.requested_by:
+        detail = "it asked for this call itself, or acts upstream of the request"
+    elif approval.approvers and not approval.approvers & approver.tokens:
+        detail = f"this takes one of {', '.join(sorted(approval.approvers))}"
+    if detail:
+        raise ApproverNotAllowed(approver=approver.token, approval=approval.id, detail=detail)

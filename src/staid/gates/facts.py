@@ -1,0 +1,120 @@
+"""The facts of a call's life: ids and numbers in the fact, arguments and words in the content."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from staid.domain.call import ApprovalRecord, CallRecord, Ruling, ToolCall
+from staid.domain.canonical import Json, timestamp
+from staid.domain.events import Content, Event, EventKind
+from staid.domain.label import NOBODY, Label
+from staid.domain.principal import Actor, Principal
+from staid.gates.ledger import Lease, Settlement
+
+GATE = Actor("service", "gate")
+"""Who rules, claims and settles."""
+
+
+def asker_alone(call: ToolCall) -> Label:
+    """Return the label that only the principal behind the call can read."""
+    return Label.of([[call.subject]]) if call.subject else NOBODY
+
+
+def _content(call: ToolCall, label: Label | None, body: Mapping[str, Json]) -> Content:
+    return Content(body, asker_alone(call) if label is None else label, call.subject)
+
+
+def proposed(call: ToolCall, at: datetime, label: Label | None) -> Event:
+    """Return the fact that a model, or guarded code, proposed a call."""
+    return Event(
+        EventKind.CALL_PROPOSED,
+        at,
+        Actor("agent", call.agent),
+        {"call": call.id, "tool": call.tool, "digest": call.digest},
+        _content(call, label, {"arguments": dict(call.arguments)}),
+    )
+
+
+def ruled(call: ToolCall, ruling: Ruling, at: datetime, label: Label | None) -> Event:
+    """Return the fact of the ruling; `digest` binds an allowed call to what may run."""
+    fact: dict[str, Json] = {
+        "call": call.id,
+        "tool": call.tool,
+        "ruling": ruling.severity.word,
+        "rule": ruling.rule,
+        "digest": call.digest,
+    }
+    return Event(
+        EventKind.CALL_RULED, at, GATE, fact, _content(call, label, {"message": ruling.message})
+    )
+
+
+def requested(approval: ApprovalRecord, at: datetime, label: Label | None) -> Event:
+    """Return the fact that a human was asked."""
+    fact: dict[str, Json] = {
+        "call": approval.call.id,
+        "approval": approval.id,
+        "rule": approval.rule,
+        "digest": approval.digest,
+        "expires_at": timestamp(approval.expires_at),
+    }
+    body: dict[str, Json] = {"message": approval.message, "preview": approval.preview}
+    return Event(EventKind.APPROVAL_REQUESTED, at, GATE, fact, _content(approval.call, label, body))
+
+
+def decided(
+    approval: ApprovalRecord, decision: str, at: datetime, actor: Actor, reason: str
+) -> Event:
+    """Return the fact of a decision, or of expiry; `digest` is what was decided on."""
+    fact: dict[str, Json] = {
+        "call": approval.call.id,
+        "approval": approval.id,
+        "decision": decision,
+        "digest": approval.digest,
+    }
+    content = _content(approval.call, None, {"reason": reason}) if reason else None
+    return Event(EventKind.APPROVAL_DECIDED, at, actor, fact, content)
+
+
+def claimed(call: ToolCall, lease: Lease, at: datetime) -> Event:
+    """Return the fact that one executor took the one right to execute."""
+    fact: dict[str, Json] = {
+        "call": call.id,
+        "tool": call.tool,
+        "digest": call.digest,
+        "executor": lease.executor,
+        "lease_until": timestamp(at + lease.length),
+    }
+    return Event(EventKind.CALL_CLAIMED, at, GATE, fact)
+
+
+def executed(call: ToolCall, settlement: Settlement, at: datetime, *, late: bool = False) -> Event:
+    """Return the fact that the handler ended; `late` when the call was settled before."""
+    fact: dict[str, Json] = {"call": call.id, "tool": call.tool, "late": late}
+    body = {"result": settlement.result, "error": settlement.error}
+    return Event(EventKind.CALL_EXECUTED, at, GATE, fact, _content(call, settlement.label, body))
+
+
+def settled(record: CallRecord, at: datetime, actor: Actor = GATE, reason: str = "") -> Event:
+    """Return the fact that the call reached a state it is not expected to leave."""
+    call = record.call
+    fact: dict[str, Json] = {"call": call.id, "tool": call.tool, "state": record.state.value}
+    content = _content(call, None, {"reason": reason}) if reason else None
+    return Event(EventKind.CALL_SETTLED, at, actor, fact, content)
+
+
+def in_doubt(call: ToolCall, at: datetime, why: str, settlement: Settlement | None = None) -> Event:
+    """Return the fact that nobody knows whether it happened; `why` is `lease` or `handler`."""
+    fact: dict[str, Json] = {"call": call.id, "tool": call.tool, "why": why}
+    content = (
+        _content(call, settlement.label, {"error": settlement.error})
+        if settlement is not None
+        else None
+    )
+    return Event(EventKind.CALL_IN_DOUBT, at, GATE, fact, content)
+
+
+def human(principal: Principal, via: str | None) -> Actor:
+    """Return the human who acts, and the operating-system user it came through."""
+    return Actor("human", principal.token, via)

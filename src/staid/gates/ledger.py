@@ -1,0 +1,165 @@
+"""The port through which calls are kept: every move is a compare-and-set with its facts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Protocol
+
+from staid.domain.call import ApprovalRecord, CallRecord, CallState, Ruling, ToolCall
+from staid.domain.canonical import Json
+from staid.domain.events import Event
+from staid.domain.ids import ApprovalId, CallId, RunId
+from staid.domain.label import Label
+from staid.domain.principal import Principal
+from staid.gates.approval import Decision, Move
+from staid.gates.budget import Draw, Totals
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Who executes, and for how long it is believed without a heartbeat."""
+
+    executor: str
+    """Unique per process; a fork has its own."""
+    length: timedelta = timedelta(seconds=60)
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A call to be recorded with its ruling."""
+
+    call: ToolCall
+    rule: Callable[[Totals], Ruling]
+    """Pure; asked inside the transaction with the totals of every slot in `draws`."""
+    draws: tuple[Draw, ...] = ()
+    upstream: frozenset[str] = frozenset()
+    approvers: frozenset[str] = frozenset()
+    expires_after: timedelta = timedelta(days=7)
+    preview: str | None = None
+    label: Label | None = None
+    """Who may read arguments and result; None: the asker alone."""
+    effect: bool = True
+    """Whether it changes the world: then the record is durable before anybody relies on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """How an execution ended."""
+
+    move: Move
+    """`SUCCEED`, `FAIL` (nothing happened) or `DOUBT` (nobody knows)."""
+    result: Json = None
+    error: str | None = None
+    label: Label | None = None
+    """Who may read result and error; None: the asker alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What a sweep moved."""
+
+    in_doubt: tuple[CallRecord, ...] = field(default=())
+    expired: tuple[CallRecord, ...] = field(default=())
+
+
+class Ledger(Protocol):
+    """The record of calls. `earlier` are facts of the run not flushed yet: they go first."""
+
+    def propose(
+        self, proposal: Proposal, *, lease: Lease | None = None, earlier: Sequence[Event] = ()
+    ) -> CallRecord:
+        """Record call, ruling, approval request and reservations in one transaction.
+
+        With a `lease` an allowed call is claimed in the same transaction. A key that was used
+        before returns the call recorded then, or raises `KeyReused` where it was another call.
+        """
+        ...
+
+    def record_read(
+        self, proposal: Proposal, settlement: Settlement, *, earlier: Sequence[Event] = ()
+    ) -> CallRecord:
+        """Record an allowed read with its result after the fact, in one transaction."""
+        ...
+
+    def decide(
+        self,
+        approval: ApprovalId,
+        approver: Principal,
+        decision: Decision,
+        *,
+        reason: str = "",
+        seen: str | None = None,
+        via: str | None = None,
+        earlier: Sequence[Event] = (),
+    ) -> ApprovalRecord:
+        """Record a human decision; executes nothing."""
+        ...
+
+    def claim(
+        self, call: CallId, lease: Lease, *, digest: str, earlier: Sequence[Event] = ()
+    ) -> CallRecord:
+        """Take the one right to execute; durable when this returns.
+
+        Raises `CallMoved` where somebody else has it, `ApprovalMismatch` unless `digest` is what
+        was proposed, approved and recorded.
+        """
+        ...
+
+    def heartbeat(self, call: CallId, lease: Lease) -> bool:
+        """Prolong a lease; False where the call is no longer ours."""
+        ...
+
+    def settle(
+        self,
+        call: CallId,
+        executor: str,
+        settlement: Settlement,
+        *,
+        earlier: Sequence[Event] = (),
+        unclaimed: bool = False,
+    ) -> CallRecord:
+        """Record how an execution ended, also a late one; raises `CallMoved`.
+
+        `unclaimed` is for reads the rules allow: claimed and settled in one transaction.
+        """
+        ...
+
+    def resolve(
+        self, call: CallId, by: Principal, settlement: Settlement, *, via: str | None = None
+    ) -> CallRecord:
+        """Record what a human found out about a call in doubt."""
+        ...
+
+    def revoke(self, call: CallId, ruling: Ruling, *, earlier: Sequence[Event] = ()) -> CallRecord:
+        """Record that a call that waits, or was approved, may no longer run."""
+        ...
+
+    def sweep(self) -> Swept:
+        """Put calls with an expired lease in doubt, and expire approvals nobody decided."""
+        ...
+
+    def get(self, call: CallId) -> CallRecord:
+        """Return a call; raise `CallNotFound`."""
+        ...
+
+    def find(self, key: str) -> CallRecord | None:
+        """Return the call with this key."""
+        ...
+
+    def open_like(self, subject: str, agent: str, digest: str) -> CallRecord | None:
+        """Return the oldest such call that waits, may run, runs or is in doubt."""
+        ...
+
+    def calls(self, run: RunId) -> list[CallRecord]:
+        """Return the calls of a run in the order they were proposed."""
+        ...
+
+    def approval(self, approval: ApprovalId) -> ApprovalRecord:
+        """Return an approval; raise `ApprovalNotFound`."""
+        ...
+
+    def approvals(self, state: CallState | None = CallState.PENDING) -> list[ApprovalRecord]:
+        """Return approvals whose call is in this state (None: all), oldest first."""
+        ...

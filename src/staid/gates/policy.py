@@ -1,0 +1,195 @@
+"""From a proposed call to a ruling: pure, total, and never weaker than any single rule.
+
+The stages are those of product.md, step 4: kill switch, allowlist, schema, constraints, budgets,
+approval. Each yields its ruling; the most severe wins, so their order decides only which of two
+equally severe rules is named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from pydantic import BaseModel
+
+from staid.domain.call import Ruling, Severity
+from staid.domain.canonical import Json, canonical
+from staid.gates.budget import Draw, Slot, Totals
+from staid.gates.params import Invalid, canonical_arguments
+from staid.gates.tool import Constraint, Predicate, Tool
+
+EVERY_TOOL = "*"
+"""In the kill switch: all of them."""
+
+_STAGES = (
+    "kill_switch",
+    "allowlist",
+    "schema",
+    "constraint",
+    "budget",
+    "preview",
+    "approval",
+    "bounds",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything outside the call that a ruling depends on."""
+
+    allowed: frozenset[str]
+    """Names of the tools this agent may use."""
+    stopped: frozenset[str] = frozenset()
+    """Names of stopped tools, or `EVERY_TOOL`."""
+    totals: Totals = field(default_factory=dict[Slot, Decimal])
+    """Running totals without this call; a slot that is missing denies."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A proposal read against its tool: what would run, and what it would draw."""
+
+    name: str
+    """The tool's name as proposed."""
+    tool: Tool | None
+    arguments: Mapping[str, Json]
+    """Canonical where valid; as proposed where not, for the record alone."""
+    params: BaseModel | None = None
+    draws: tuple[Draw, ...] = ()
+    fault: Ruling | None = None
+    """Why it cannot run at all."""
+
+
+def prepare(
+    name: str, tool: Tool | None, arguments: Mapping[str, Json], subject: str, agent: str
+) -> Prepared:
+    """Read a proposal against its tool; never raises."""
+    if tool is None:
+        return Prepared(name, None, _readable(arguments))
+    try:
+        params, dumped = canonical_arguments(tool.params, arguments)
+    except Invalid as invalid:
+        fault = Ruling(Severity.DENY, invalid.rule, invalid.message)
+        return Prepared(name, tool, _readable(arguments), fault=fault)
+    except Exception as error:  # noqa: BLE001 - a validator of the tool's author may raise anything
+        fault = _broken("schema", error)
+        return Prepared(name, tool, _readable(arguments), fault=fault)
+    try:
+        draws = tuple(b.draw(name, dumped, subject, agent) for b in tool.budgets)
+    except Exception as error:  # noqa: BLE001 - missing data denies, whatever is missing
+        return Prepared(name, tool, dumped, params, fault=_broken("budget", error))
+    return Prepared(name, tool, dumped, params, draws)
+
+
+def rule(prepared: Prepared, snapshot: Snapshot) -> Ruling:
+    """Return the one ruling on a proposal; never raises."""
+    return most_severe(rulings(prepared, snapshot))
+
+
+def rulings(prepared: Prepared, snapshot: Snapshot) -> list[Ruling]:
+    """Return what every stage rules, in the order of the stages."""
+    tool, params = prepared.tool, prepared.params
+    found = [_kill_switch(prepared.name, snapshot), _allowlist(prepared, snapshot)]
+    if prepared.fault is not None:
+        found.append(prepared.fault)
+    if tool is not None and params is not None:
+        found += [_constraint(one, params) for one in tool.constraints]
+        found += [_budget(draw, snapshot.totals) for draw in prepared.draws]
+        found.append(_approval(tool.requires_approval, params))
+    return [ruling for ruling in found if ruling is not None]
+
+
+def still_permits(prepared: Prepared, stopped: frozenset[str]) -> Ruling:
+    """Return the ruling of the hard bounds alone, asked again right before execution.
+
+    Budgets were reserved and the approval was given; a bound tightened meanwhile still holds.
+    """
+    tool, params = prepared.tool, prepared.params
+    found = [_kill_switch(prepared.name, Snapshot(frozenset(), stopped)), prepared.fault]
+    if tool is not None and params is not None:
+        found += [_constraint(one, params) for one in tool.constraints]
+    return most_severe(ruling for ruling in found if ruling is not None)
+
+
+def most_severe(found: Iterable[Ruling]) -> Ruling:
+    """Return the most severe ruling; of equals the one of the earliest stage, then by name.
+
+    No ruling at all means that no rule objects: `allow`.
+    """
+    return min(found, key=_rank, default=Ruling(Severity.ALLOW, "bounds", "Within all bounds."))
+
+
+def _rank(ruling: Ruling) -> tuple[int, int, str, str]:
+    stage = ruling.rule.partition(":")[0]
+    place = _STAGES.index(stage) if stage in _STAGES else len(_STAGES)
+    return (-ruling.severity, place, ruling.rule, ruling.message)
+
+
+def _kill_switch(name: str, snapshot: Snapshot) -> Ruling | None:
+    if snapshot.stopped & {name, EVERY_TOOL}:
+        return Ruling(Severity.DENY, "kill_switch", f"{name} is stopped by an operator.")
+    return None
+
+
+def _allowlist(prepared: Prepared, snapshot: Snapshot) -> Ruling | None:
+    if prepared.tool is None or prepared.name not in snapshot.allowed:
+        # One message for both: what other agents may use is nobody's business here.
+        message = f"{prepared.name} is not a tool this agent may use."
+        return Ruling(Severity.DENY, "allowlist", message)
+    return None
+
+
+def _constraint(constraint: Constraint, params: BaseModel) -> Ruling | None:
+    rule_name = f"constraint:{constraint.name}"
+    holds = _ask(constraint.holds, params, rule_name)
+    if isinstance(holds, Ruling):
+        return holds
+    if holds:
+        return None
+    message = constraint.message or f"The arguments do not satisfy {constraint.name}."
+    return Ruling(Severity.DENY, rule_name, message)
+
+
+def _budget(draw: Draw, totals: Totals) -> Ruling | None:
+    rule_name = f"budget:{draw.budget}"
+    if draw.slot not in totals:
+        return Ruling(Severity.DENY, rule_name, "The running total of this budget is not known.")
+    if totals[draw.slot] + draw.amount > draw.limit:
+        message = f"This would exceed the limit of {draw.limit} within {draw.window}."
+        return Ruling(Severity.DENY, rule_name, message)
+    return None
+
+
+def _approval(requires: bool | Predicate, params: BaseModel) -> Ruling | None:  # noqa: FBT001 - the tool's own property
+    asked = _ask(
+        (lambda _: requires) if isinstance(requires, bool) else requires, params, "approval"
+    )
+    if isinstance(asked, Ruling):
+        return asked
+    return Ruling(Severity.ASK, "approval", "A human has to approve this call.") if asked else None
+
+
+def _ask(predicate: Callable[[BaseModel], object], params: BaseModel, name: str) -> bool | Ruling:
+    try:
+        # A copy: a predicate that changes what it looks at must not change what runs.
+        answer = predicate(params.model_copy(deep=True))
+    except Exception as error:  # noqa: BLE001 - whatever a predicate raises is `deny`
+        return _broken(name, error)
+    if not isinstance(answer, bool):
+        return Ruling(Severity.DENY, name, f"The rule {name} answered neither yes nor no.")
+    return answer
+
+
+def _broken(name: str, error: Exception) -> Ruling:
+    return Ruling(
+        Severity.DENY, name, f"The rule {name} could not be decided: {type(error).__name__}."
+    )
+
+
+def _readable(arguments: Mapping[str, Json]) -> dict[str, Json]:
+    try:
+        canonical(arguments)
+        return dict(arguments)
+    except Exception:  # noqa: BLE001 - only for the record of a denied call
+        return {"unreadable": repr(arguments)[:2000]}

@@ -1,0 +1,86 @@
+"""A human's decision, and the run that goes on after it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, cast
+
+from staid.domain.call import ApprovalRecord
+from staid.domain.errors import RunBusy, RunNotFound
+from staid.domain.ids import ApprovalId
+from staid.domain.outcome import Outcome
+from staid.domain.principal import Principal
+from staid.gates.approval import Decision, Move
+from staid.gates.ledger import Settlement
+
+if TYPE_CHECKING:
+    from staid.project.project import Project
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """The approval as it stands after the decision, and the outcome of its run, if it went on."""
+
+    approval: ApprovalRecord
+    outcome: Outcome | None
+
+
+async def decide(
+    project: Project,
+    approval: str,
+    decision: Literal["approve", "deny"] | str,
+    *,
+    approver: str | Principal,
+    groups: Sequence[str] | None = None,
+    reason: str = "",
+    seen: str | None = None,
+    resume: bool = True,
+) -> Decided:
+    """Record a decision and, with `resume`, carry the run on in this process.
+
+    Raises `ApprovalNotFound`, `ApprovalDecided`, `ApprovalExpired`, `ApprovalMismatch`,
+    `ApproverNotAllowed`; then nothing was executed by this decision.
+    """
+    wiring = project.wiring
+    who = wiring.identify(approver, groups)
+    wiring.ledger.sweep()
+    found = wiring.ledger.decide(
+        ApprovalId(approval),
+        who.principal,
+        cast("Decision", decision),
+        reason=reason,
+        seen=seen,
+        via=who.via,
+    )
+    outcome = await carry_on(project, found.run) if resume else None
+    return Decided(wiring.ledger.approval(found.id), outcome)
+
+
+async def settle_doubt(
+    project: Project, approval: str, approver: str, groups: Sequence[str] | None, happened: bool
+) -> Decided:
+    """Record what a human found out about a call in doubt, and carry its run on."""
+    wiring = project.wiring
+    who = wiring.identify(approver, groups)
+    found = wiring.ledger.approval(ApprovalId(approval))
+    move = Move.SUCCEED if happened else Move.FAIL
+    told = (
+        "A person confirmed that it took place." if happened else "A person found that it did not."
+    )
+    settlement = Settlement(move, result={"settled": told}, error=None if happened else told)
+    wiring.ledger.resolve(found.call.id, who.principal, settlement, via=who.via)
+    return Decided(wiring.ledger.approval(found.id), await carry_on(project, found.run))
+
+
+async def carry_on(project: Project, run: str) -> Outcome | None:
+    """Carry a parked run on; None where there is no parked turn behind the call."""
+    wiring = project.wiring
+    try:
+        record = wiring.records.run(run)
+    except RunNotFound:
+        return None
+    try:
+        return await project.agent_named(record.agent).resume(run)
+    except RunBusy:
+        return None  # another process is at it, and will finish

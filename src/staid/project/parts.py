@@ -1,0 +1,261 @@
+"""What stands behind the ports of one project."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from staid.adapters.system import SystemClock, TimeSortedIds, operator, worker_name
+from staid.domain.document import Source
+from staid.domain.errors import (
+    JournalKeyMissing,
+    SettingsInvalid,
+    SourceNotFound,
+    StoreReadOnly,
+)
+from staid.domain.ports import Clock, ModelClient
+from staid.domain.principal import Principal
+from staid.domain.text import terms
+from staid.project.settings import SourceSettings
+
+if TYPE_CHECKING:
+    from staid.adapters.identity.directory import FileDirectory
+    from staid.domain.ports import Embedder, Index
+    from staid.grounding.calibration import Calibration
+    from staid.project.project import Project
+    from staid.runtime.agent import Asker
+    from staid.runtime.gate import Gate
+    from staid.runtime.parts import AgentSpec, Parts
+    from staid.store.corpus import SqlCorpus
+    from staid.store.engine import Store
+    from staid.store.journal import Journal
+    from staid.store.ledger import SqlLedger
+    from staid.store.runs import SqlRecords
+
+
+class Wiring:
+    """Opens each part on first use; one instance per project and process."""
+
+    def __init__(self, project: Project) -> None:
+        """Touch nothing yet."""
+        self._project = project
+        self.settings = project.settings
+        self.clock: Clock = SystemClock()
+        self.ids = TimeSortedIds()
+        self.worker = worker_name()
+        self.via: str | None = operator()
+        """The operating-system user, recorded beside `--as`; None where identity was verified."""
+
+    @cached_property
+    def store(self) -> Store:
+        """The store, at this release's schema."""
+        from staid.store.engine import Store
+        from staid.store.schema import prepare
+
+        store = Store(self.settings.store_url())
+        prepare(store)
+        return store
+
+    @property
+    def run_store(self) -> Store:
+        """Where runs, calls and their facts are kept: the same store, but for a sandbox."""
+        return self.store
+
+    @cached_property
+    def journal(self) -> Journal:
+        """The journal, under the key kept outside the database."""
+        from staid.store.journal import Journal
+
+        return Journal(self.run_store, self._journal_key())
+
+    @cached_property
+    def records(self) -> SqlRecords:
+        """Runs, conversations and hand-offs."""
+        from staid.store.runs import SqlRecords
+
+        return SqlRecords(self.run_store, self.journal)
+
+    @cached_property
+    def corpus(self) -> SqlCorpus:
+        """Documents, chunks and labels."""
+        from staid.store.corpus import SqlCorpus
+
+        return SqlCorpus(self.store)
+
+    @cached_property
+    def embedder(self) -> Embedder:
+        """The embedding model."""
+        from staid.knowledge.embed.minilm import MiniLM
+
+        return MiniLM()
+
+    @cached_property
+    def index(self) -> Index:
+        """The search that fits the store."""
+        if self.store.dialect == "postgresql":
+            from staid.knowledge.index.pgvector import PgVectorIndex
+
+            return PgVectorIndex(self.store, self.embedder.id, self.embedder.dimension)
+        from staid.knowledge.index.embedded import EmbeddedIndex
+
+        cache = self.settings.state / "index"
+        return EmbeddedIndex(self.store, self.embedder.id, self.embedder.dimension, cache)
+
+    @cached_property
+    def directory(self) -> FileDirectory:
+        """Who exists; nobody where the project has no directory."""
+        from staid.adapters.identity.directory import FileDirectory
+
+        file = self.settings.directory.file
+        return FileDirectory(self.settings.path(file) if file else None)
+
+    @cached_property
+    def ledger(self) -> SqlLedger:
+        """The record of tool calls."""
+        from staid.store.ledger import SqlLedger
+
+        return SqlLedger(self.run_store, self.journal, self.clock, self.ids)
+
+    @cached_property
+    def gate(self) -> Gate:
+        """The only way to a handler."""
+        from staid.runtime.gate import Gate
+
+        return Gate(self._project.tools, self.ledger, self.clock, self.ids, self.worker)
+
+    @cached_property
+    def parts(self) -> Parts:
+        """What every turn shares."""
+        from staid.runtime.parts import Floor, Parts
+
+        grounding = self.settings.grounding
+        return Parts(
+            records=self.records,
+            index=self.index,
+            corpus=self.corpus,
+            embedder=self.embedder,
+            gate=self.gate,
+            clock=self.clock,
+            ids=self.ids,
+            pool=self._project.pool,
+            calibration=self.calibration,
+            floor=Floor(grounding.floor, grounding.signal),
+            worker=self.worker,
+        )
+
+    def calibration(self) -> Calibration | None:
+        """Return the calibration in force: the packaged one for this embedder."""
+        from staid.grounding.calibration import packaged, required
+
+        if self.settings.grounding.signal == "similarity":
+            return packaged(self.embedder.id)
+        return required(self.embedder.id)
+
+    def identify(self, asker: str | Principal, groups: Sequence[str] | None) -> Asker:
+        """Resolve who asks, as of now; raise `AskerUnknown`, `AskerDisabled`, `AskerMalformed`."""
+        from staid.runtime.agent import Asker
+
+        if isinstance(asker, Principal):
+            return Asker(asker, via=None)
+        if groups is not None:
+            principal = self.directory.asserted(asker, groups)
+            return Asker(principal, frozenset(groups), self.via)
+        return Asker(self.directory.resolve(asker), None, self.via)
+
+    def agent_spec(self, name: str) -> AgentSpec:
+        """Return an agent as configured now."""
+        from staid.runtime.parts import AgentSpec
+
+        settings = self._project.agent_settings(name)
+        file = settings.instructions
+        return AgentSpec(
+            name=name,
+            model=self._model(name),
+            instructions=self._read(file, f"agents.{name}.instructions") if file else "",
+            instructions_name=file or "none",
+            tools=self._project.resolve_tools(name),
+            may_read=frozenset(settings.may_read) if settings.may_read is not None else None,
+            canned=self._canned(settings.canned),
+        )
+
+    def source(self, name: str) -> tuple[Source, SourceSettings]:
+        """Return a configured source by name; raise `SourceNotFound`."""
+        settings = self.settings.sources.get(name)
+        if settings is None:
+            raise SourceNotFound(source=name)
+        return Source(name, settings.vetted, settings.owner), settings
+
+    def _model(self, name: str) -> Callable[[], ModelClient]:
+        from staid.adapters.models.fallback import for_run
+        from staid.adapters.models.registry import model_client
+
+        settings = self._project.agent_settings(name)
+        client = model_client(
+            settings.model,
+            base=self.settings.directory_path,
+            timeout=settings.timeout,
+            max_cost=settings.max_cost,
+            fallback=settings.fallback,
+        )
+        return lambda: for_run(client)
+
+    def _canned(self, file: str | None) -> tuple[tuple[str, str], ...]:
+        if file is None:
+            return ()
+        import yaml
+
+        replies: object = yaml.safe_load(self._read(file, "canned")) or {}
+        if not isinstance(replies, dict):
+            raise SettingsInvalid(key="canned", file=file, detail="it is not question: reply")
+        pairs = cast("dict[object, object]", replies).items()
+        return tuple((normalised(str(question)), str(reply)) for question, reply in pairs)
+
+    def _read(self, file: str, key: str) -> str:
+        try:
+            return self.settings.path(file).read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsInvalid(key=key, file=file, detail=str(error)) from error
+
+    def _journal_key(self) -> bytes:
+        given = os.environ.get("STAID_JOURNAL_KEY")
+        if given:
+            return given.encode()
+        path = self.settings.state / "journal.key"
+        if path.is_file():
+            return path.read_bytes().strip()
+        if self._has_facts():
+            raise JournalKeyMissing(path=path)
+        return _new_key(path)
+
+    def _has_facts(self) -> bool:
+        from sqlalchemy import select
+
+        from staid.store import tables
+
+        with self.run_store.read() as connection:
+            return connection.execute(select(tables.journal.c.run).limit(1)).first() is not None
+
+
+def normalised(said: str) -> str:
+    """Return the form in which small talk is compared: its terms, else its letters."""
+    return " ".join(terms(said)) or said.strip().lower()
+
+
+def _new_key(path: Path) -> bytes:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:  # another process made it in this moment
+        return path.read_bytes().strip()
+    except OSError as error:
+        raise StoreReadOnly from error
+    key = secrets.token_hex(32).encode()
+    with os.fdopen(handle, "wb") as file:
+        file.write(key)
+        file.flush()
+        os.fsync(handle)
+    return key

@@ -1,0 +1,67 @@
+"""A copy of a project for evals: the same knowledge and bounds, no trace and no effect."""
+
+from __future__ import annotations
+
+import secrets
+import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+
+from staid.domain.call import Effect
+from staid.gates.tool import Tool
+from staid.project.parts import Wiring
+from staid.project.project import Project
+from staid.store.engine import Store
+from staid.store.schema import prepare
+
+
+class _SandboxWiring(Wiring):
+    """Reads knowledge from the real store and writes runs to a throw-away one."""
+
+    def __init__(self, project: Project, folder: Path) -> None:
+        super().__init__(project)
+        self._folder = folder
+
+    @property
+    def run_store(self) -> Store:
+        """A store that goes with the sandbox."""
+        return self._runs
+
+    @cached_property
+    def _runs(self) -> Store:
+        store = Store(f"sqlite:///{self._folder / 'runs.db'}")
+        prepare(store)
+        return store
+
+    def _journal_key(self) -> bytes:
+        return secrets.token_bytes(32)
+
+
+@contextmanager
+def sandboxed(project: Project) -> Generator[Project]:
+    """Give a copy of the project whose runs leave no trace and whose effects do not happen."""
+    with tempfile.TemporaryDirectory(prefix="staid-sandbox-") as folder:
+        copy = Project(project.settings.directory_path)
+        copy.tools.update({name: _harmless(tool) for name, tool in project.tools.items()})
+        copy.declare(project.declared())
+        wiring = _SandboxWiring(copy, Path(folder))
+        copy.__dict__["wiring"] = wiring
+        try:
+            yield copy
+        finally:
+            wiring.run_store.close()
+            copy.close()
+
+
+def _harmless(tool: Tool) -> Tool:
+    if tool.effect is Effect.READ:
+        return tool
+    return replace(tool, handler=_not_done, takes_call=False, preview=None, reconcile=None)
+
+
+def _not_done(_params: object) -> dict[str, str]:
+    """Stand for an effect that a sandbox must not have."""
+    return {"sandbox": "nothing was done"}

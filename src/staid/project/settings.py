@@ -1,0 +1,205 @@
+"""`staid.toml`: found upward, validated, every key overridable by the environment."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from staid.domain.errors import ProjectNotFound, SecretMissing, SettingsInvalid
+
+FILE = "staid.toml"
+DEFAULT_FLOOR = 0.55
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_RESERVED = frozenset({"STAID_DATA", "STAID_SEED", "STAID_PROJECT", "STAID_JOURNAL_KEY"})
+
+
+def seconds(value: object) -> object:
+    """Turn `30s`, `5m`, `180d` into seconds; anything else is left for validation to refuse."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", value) if isinstance(value, str) else None
+    return float(found[1]) * _UNITS[found[2]] if found else value
+
+
+Duration = Annotated[float, BeforeValidator(seconds), Field(gt=0)]
+"""Seconds, written as `30s`, `5m`, `180d`."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ProjectSettings(_Strict):
+    """`[project]`."""
+
+    name: str = "staid"
+    store: str = "sqlite:///.staid/staid.db"
+    entry: str | None = None
+
+
+class AgentSettings(_Strict):
+    """`[agents.NAME]`."""
+
+    model: str = "quote"
+    allow_tools: list[str] | None = None
+    may_read: list[str] | None = None
+    instructions: str | None = None
+    timeout: Duration = 30.0
+    max_cost: Decimal | None = None
+    fallback: list[str] = Field(default_factory=list[str])
+    canned: str | None = None
+    """A YAML file of vetted small talk: question -> reply."""
+
+
+class GroundingSettings(_Strict):
+    """`[grounding]`."""
+
+    floor: float = Field(default=DEFAULT_FLOOR, ge=0, le=1)
+    floor_reason: str | None = None
+    signal: Literal["confidence", "similarity"] = "confidence"
+
+
+class SourceSettings(_Strict):
+    """`[sources.NAME]`."""
+
+    path: str
+    vetted: bool = True
+    owner: str | None = None
+    review_every: Duration | None = None
+    acl: str | None = None
+    map: dict[str, str] = Field(default_factory=dict[str, str])
+
+
+class DirectorySettings(_Strict):
+    """`[directory]`."""
+
+    file: str | None = None
+
+
+class GateSettings(_Strict):
+    """`[gates]`."""
+
+    approvers: list[str] = Field(default_factory=list[str])
+    """Tokens that may decide approvals whose tool names no approvers; empty: any other user."""
+
+
+class Settings(_Strict):
+    """Everything in `staid.toml`, with the folder it was found in."""
+
+    directory_path: Path
+    project: ProjectSettings = ProjectSettings()
+    agents: dict[str, AgentSettings] = Field(default_factory=dict[str, AgentSettings])
+    grounding: GroundingSettings = GroundingSettings()
+    sources: dict[str, SourceSettings] = Field(default_factory=dict[str, SourceSettings])
+    directory: DirectorySettings = DirectorySettings()
+    gates: GateSettings = GateSettings()
+
+    @property
+    def state(self) -> Path:
+        """The folder that Staid writes to."""
+        return self.directory_path / ".staid"
+
+    def path(self, relative: str) -> Path:
+        """Return a path of the project, absolute."""
+        return (self.directory_path / relative).resolve()
+
+    def store_url(self) -> str:
+        """Return the store's URL, secrets resolved, SQLite paths absolute."""
+        url = secret(self.project.store, self.directory_path)
+        if url.startswith("sqlite:///") and not url.startswith("sqlite:////"):
+            return f"sqlite:///{self.path(url.removeprefix('sqlite:///'))}"
+        return url
+
+
+def find(start: Path) -> Path:
+    """Return the nearest folder upward that holds a `staid.toml`; raise `ProjectNotFound`."""
+    for folder in (start.resolve(), *start.resolve().parents):
+        if (folder / FILE).is_file():
+            return folder
+    raise ProjectNotFound(directory=start)
+
+
+def load(directory: Path, environment: Mapping[str, str] | None = None) -> Settings:
+    """Read and validate the settings of the project at `directory` or above it."""
+    folder = find(directory)
+    file = folder / FILE
+    try:
+        raw = tomllib.loads(file.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise SettingsInvalid(key="(file)", file=file, detail=error) from error
+    override(raw, os.environ if environment is None else environment)
+    try:
+        settings = Settings(directory_path=folder, **raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "(file)"
+        raise SettingsInvalid(key=key, file=file, detail=first["msg"]) from error
+    _check_floor(settings, file)
+    return settings
+
+
+def _check_floor(settings: Settings, file: Path) -> None:
+    grounding = settings.grounding
+    if grounding.floor < DEFAULT_FLOOR and not (grounding.floor_reason or "").strip():
+        detail = f"a floor below {DEFAULT_FLOOR} needs floor_reason, which readiness shows"
+        raise SettingsInvalid(key="grounding.floor", file=file, detail=detail)
+
+
+def override(raw: dict[str, Any], environment: Mapping[str, str]) -> None:
+    """Lay `STAID_…` variables over the file: `STAID_GROUNDING_FLOOR=0.6`, `STAID_STORE=…`.
+
+    The name is the key's path in capitals, `project.` left out, every other character `_`.
+    """
+    names = {_variable(path): path for path in _paths(raw)}
+    for variable, value in environment.items():
+        if variable.startswith("STAID_") and variable not in _RESERVED and variable in names:
+            _put(raw, names[variable], value)
+
+
+def _variable(path: tuple[str, ...]) -> str:
+    shown = path[1:] if path[0] == "project" else path
+    return "STAID_" + re.sub(r"[^A-Z0-9]", "_", "_".join(shown).upper())
+
+
+def _paths(raw: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    found: list[tuple[str, ...]] = []
+    for section, model in (
+        ("project", ProjectSettings),
+        ("grounding", GroundingSettings),
+        ("directory", DirectorySettings),
+        ("gates", GateSettings),
+    ):
+        found += [(section, key) for key in model.model_fields]
+    for section, model in (("agents", AgentSettings), ("sources", SourceSettings)):
+        for name in raw.get(section, {}):
+            found += [(section, name, key) for key in model.model_fields]
+    return found
+
+
+def _put(raw: dict[str, Any], path: tuple[str, ...], value: str) -> None:
+    table = raw
+    for part in path[:-1]:
+        table = cast("dict[str, Any]", table.setdefault(part, {}))
+    many = path[-1] in {"allow_tools", "may_read", "fallback", "approvers"}
+    table[path[-1]] = [v.strip() for v in value.split(",") if v.strip()] if many else value
+
+
+def secret(reference: str, base: Path) -> str:
+    """Return the value behind `env:NAME` or `file:PATH`; anything else is returned as it is."""
+    if reference.startswith("env:"):
+        value = os.environ.get(reference.removeprefix("env:"))
+        if not value:
+            raise SecretMissing(reference=reference)
+        return value
+    if reference.startswith("file:"):
+        try:
+            return (base / reference.removeprefix("file:")).read_text("utf-8").strip()
+        except OSError as error:
+            raise SecretMissing(reference=reference) from error
+    return reference

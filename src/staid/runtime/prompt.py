@@ -1,0 +1,71 @@
+"""What is sent to a model, and what came back, as facts."""
+
+from __future__ import annotations
+
+from staid.domain.canonical import Json
+from staid.domain.events import EventKind
+from staid.domain.label import Label
+from staid.domain.message import Message, ModelRequest, ModelResponse
+from staid.domain.ports import ModelClient
+from staid.domain.principal import Actor
+from staid.runtime.parts import AgentSpec
+from staid.runtime.recorder import Recorder
+
+
+def note_request(
+    recorder: Recorder, agent: AgentSpec, client: ModelClient, request: ModelRequest, label: Label
+) -> None:
+    """Record which instructions were rendered and everything that one request carries."""
+    recorder.note(
+        EventKind.PROMPT_RENDERED,
+        {"name": agent.instructions_name, "sha256": agent.instructions_hash},
+        body={"instructions": agent.instructions},
+        shared=True,
+    )
+    recorder.note(
+        EventKind.MODEL_REQUESTED,
+        {
+            "model": client.name,
+            "evidence": [passage.chunk for passage in request.evidence],
+            "tools": [tool.name for tool in request.tools],
+            "messages": len(request.messages),
+            "revision": request.revise is not None,
+        },
+        body={"messages": [message_json(m) for m in request.messages], "revise": request.revise},
+        label=label,
+    )
+
+
+def note_response(recorder: Recorder, response: ModelResponse, label: Label) -> None:
+    """Record what the model returned: draft, calls, reasoning, tokens and cost."""
+    recorder.note(
+        EventKind.MODEL_RETURNED,
+        {
+            "model": response.model,
+            "calls": len(response.calls),
+            "input_tokens": response.usage.input_tokens,
+            "output_tokens": response.usage.output_tokens,
+            "cost": str(response.usage.cost),
+            "labelled": response.labelled,
+        },
+        body={
+            "text": response.text,
+            "reasoning": response.reasoning,
+            "calls": [{"tool": c.tool, "arguments": dict(c.arguments)} for c in response.calls],
+        },
+        label=label,
+        actor=Actor("agent", response.model),
+    )
+
+
+def message_json(message: Message) -> dict[str, Json]:
+    """Return a message as JSON, for the journal and for parked turns."""
+    return {
+        "role": message.role,
+        "text": message.text,
+        "calls": [
+            {"id": c.id, "tool": c.tool, "arguments": dict(c.arguments)} for c in message.calls
+        ],
+        "call_id": message.call_id,
+        "tool": message.tool,
+    }

@@ -1,0 +1,140 @@
+"""Rows of `call`, `approval` and `reservation` as the nouns they stand for, and back."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Column, Row, Select, select
+
+from staid.domain.call import (
+    ApprovalRecord,
+    CallRecord,
+    CallState,
+    Ruling,
+    Severity,
+    ToolCall,
+)
+from staid.domain.canonical import canonical
+from staid.domain.ids import ApprovalId, CallId, RunId
+from staid.store import tables
+
+_APPROVAL_COLUMNS: list[Column[Any]] = [c for c in tables.approval.c if c.name != "call"]
+
+
+def calls() -> Select[Any]:
+    """Select calls with the id of their approval."""
+    call, approval = tables.call, tables.approval
+    return select(call, approval.c.id.label("approval")).join_from(
+        call, approval, approval.c.call == call.c.id, isouter=True
+    )
+
+
+def approvals() -> Select[Any]:
+    """Select approvals with their calls; the columns of the approval carry the prefix `a_`."""
+    named = [column.label(f"a_{column.name}") for column in _APPROVAL_COLUMNS]
+    call, approval = tables.call, tables.approval
+    return select(call, *named).join_from(approval, call, approval.c.call == call.c.id)
+
+
+def tool_call(row: Row[Any]) -> ToolCall:
+    """Read a call as it would run."""
+    return ToolCall(
+        id=CallId(row.id),
+        run=RunId(row.run),
+        agent=row.agent,
+        tool=row.tool,
+        arguments=json.loads(row.arguments),
+        key=row.key,
+        provider_id=row.provider_id,
+        subject=row.subject,
+    )
+
+
+def call_record(row: Row[Any]) -> CallRecord:
+    """Read a call as it stands."""
+    return CallRecord(
+        call=tool_call(row),
+        state=CallState(row.state),
+        ruling=Ruling(Severity(row.severity), row.rule, row.message),
+        proposed_at=_needed(row.proposed_at),
+        approval=ApprovalId(row.approval) if row.approval else None,
+        result=json.loads(row.result) if row.result is not None else None,
+        error=row.error,
+        executor=row.executor,
+        lease_until=aware(row.lease_until),
+    )
+
+
+def approval_record(row: Row[Any]) -> ApprovalRecord:
+    """Read an approval as it stands."""
+    return ApprovalRecord(
+        id=ApprovalId(row.a_id),
+        run=RunId(row.a_run),
+        call=tool_call(row),
+        state=CallState(row.state),
+        rule=row.a_rule,
+        message=row.a_message,
+        digest=row.a_digest,
+        requested_at=_needed(row.a_requested_at),
+        expires_at=_needed(row.a_expires_at),
+        requested_by=frozenset(json.loads(row.a_requested_by)),
+        approvers=frozenset(json.loads(row.a_approvers)),
+        decided_by=row.a_decided_by,
+        decided_at=aware(row.a_decided_at),
+        decision=row.a_decision,
+        reason=row.a_reason,
+        preview=row.a_preview,
+    )
+
+
+def call_values(record: CallRecord) -> dict[str, object]:
+    """Return the columns of a new call."""
+    call = record.call
+    return {
+        "id": call.id,
+        "run": call.run,
+        "agent": call.agent,
+        "tool": call.tool,
+        "arguments": canonical(call.arguments),
+        "digest": call.digest,
+        "key": call.key,
+        "provider_id": call.provider_id,
+        "subject": call.subject,
+        "state": record.state.value,
+        "severity": int(record.ruling.severity),
+        "rule": record.ruling.rule,
+        "message": record.ruling.message,
+        "proposed_at": record.proposed_at,
+        "executor": record.executor,
+        "lease_until": record.lease_until,
+        "result": canonical(record.result) if record.result is not None else None,
+        "error": record.error,
+    }
+
+
+def approval_values(approval: ApprovalRecord) -> dict[str, object]:
+    """Return the columns of a new approval."""
+    return {
+        "id": approval.id,
+        "call": approval.call.id,
+        "run": approval.run,
+        "rule": approval.rule,
+        "message": approval.message,
+        "digest": approval.digest,
+        "preview": approval.preview,
+        "requested_at": approval.requested_at,
+        "expires_at": approval.expires_at,
+        "requested_by": canonical(sorted(approval.requested_by)),
+        "approvers": canonical(sorted(approval.approvers)),
+    }
+
+
+def aware(value: datetime | None) -> datetime | None:
+    """Give a stored time its zone back: SQLite keeps none, and everything is written in UTC."""
+    return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
+
+
+def _needed(value: datetime) -> datetime:
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value

@@ -1,0 +1,128 @@
+"""One store, two engines: transactions with a stated durability, errors with a next step."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError
+
+from staid.domain.errors import (
+    StaidError,
+    StoreFull,
+    StoreLocked,
+    StoreReadOnly,
+    StoreUnavailable,
+)
+
+BUSY_SECONDS = 10
+
+
+class Store:
+    """A connection pool that hands out read and write transactions, and nothing else."""
+
+    def __init__(self, url: str, *, busy_seconds: float = BUSY_SECONDS) -> None:
+        """Open lazily: nothing is touched before the first transaction."""
+        parsed = make_url(url)
+        if parsed.drivername in {"postgresql", "postgres"}:
+            parsed = parsed.set(drivername="postgresql+psycopg")
+        self.url = url
+        self.dialect = parsed.get_backend_name()
+        self.path = Path(parsed.database or "") if self.dialect == "sqlite" else None
+        self.busy_seconds = busy_seconds
+        self._owner = os.getpid()
+        self.engine = _sqlite(parsed, busy_seconds) if self.path else _postgres(parsed)
+
+    @contextmanager
+    def read(self) -> Generator[Connection]:
+        """Give a transaction that sees one committed state throughout."""
+        with self._transaction("BEGIN" if self.path else "REPEATABLE READ", "NORMAL") as connection:
+            yield connection
+
+    @contextmanager
+    def write(self, *, durable: bool = True) -> Generator[Connection]:
+        """Give a transaction that commits whole or not at all.
+
+        `durable` waits until the commit would survive a power cut; without it a commit survives
+        the death of this process, which is enough for facts that nothing was released on.
+        """
+        mode = "BEGIN IMMEDIATE" if self.path else "READ COMMITTED"
+        with self._transaction(mode, "FULL" if durable else "NORMAL") as connection:
+            if not self.path and not durable:
+                connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
+            yield connection
+
+    @contextmanager
+    def _transaction(self, mode: str, synchronous: str) -> Generator[Connection]:
+        self._after_fork()
+        try:
+            with self.engine.connect() as connection:
+                if self.path:
+                    connection.info["next"] = (mode, synchronous)
+                else:
+                    connection.execution_options(isolation_level=mode)
+                with connection.begin():
+                    yield connection
+        except DBAPIError as error:
+            raise self.coded(error) from error
+        except sqlite3.Error as error:
+            raise self.coded(error) from error
+
+    def close(self) -> None:
+        """Close every pooled connection."""
+        self.engine.dispose()
+
+    def _after_fork(self) -> None:
+        # A connection shared by two processes corrupts both; a child starts with its own.
+        if os.getpid() != self._owner:
+            self.engine.dispose(close=False)
+            self._owner = os.getpid()
+
+    def coded(self, error: Exception) -> StaidError:
+        """Return the coded error behind what the database driver raised."""
+        detail = str(getattr(error, "orig", error)).strip().splitlines()[0]
+        lowered = detail.lower()
+        if "locked" in lowered or "busy" in lowered:
+            return StoreLocked(seconds=self.busy_seconds, path=self.path)
+        if "readonly" in lowered or "read-only" in lowered:
+            return StoreReadOnly()
+        if "disk is full" in lowered or "no space left" in lowered:
+            return StoreFull()
+        return StoreUnavailable(detail=detail)
+
+
+def _sqlite(url: Any, busy_seconds: float) -> Engine:  # noqa: ANN401 - SQLAlchemy's URL is untyped here
+    Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(url, connect_args={"timeout": busy_seconds, "check_same_thread": False})
+
+    @event.listens_for(engine, "connect")
+    def _connect(connection: sqlite3.Connection, _record: object) -> None:  # pyright: ignore[reportUnusedFunction]  # called by SQLAlchemy
+        connection.isolation_level = None  # transactions are begun by us, never implicitly
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA foreign_keys = ON")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:  # pyright: ignore[reportUnusedFunction]  # called by SQLAlchemy
+        mode, synchronous = connection.info.pop("next", ("BEGIN", "FULL"))
+        raw = connection.connection.cursor()
+        raw.execute(f"PRAGMA synchronous = {synchronous}")  # has no effect inside a transaction
+        raw.execute(mode)
+        raw.close()
+
+    return engine
+
+
+def _postgres(url: Any) -> Engine:  # noqa: ANN401 - SQLAlchemy's URL is untyped here
+    return create_engine(url, pool_pre_ping=True)
+
+
+def ping(store: Store) -> None:
+    """Raise a coded error unless the store answers."""
+    with store.read() as connection:
+        connection.execute(text("SELECT 1"))

@@ -1,0 +1,207 @@
+"""The append-only journal: one hash chain per run, heads sealed in order, content apart."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from itertools import groupby
+from typing import Any
+
+from sqlalchemy import Column, Connection, Row, Table, func, insert, select, text
+from sqlalchemy.dialects.postgresql import insert as postgres_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+from staid.domain.canonical import canonical, timestamp
+from staid.domain.events import Event, EventKind, JournalRow
+from staid.domain.label import EVERYONE, Label
+from staid.domain.principal import Actor
+from staid.store import tables
+from staid.store.engine import Store
+from staid.tracing import chain
+from staid.tracing.chain import GENESIS, Finding, Link, Seal
+
+
+class Journal:
+    """Facts of runs, each bound to the one before it; never changed, never removed."""
+
+    def __init__(self, store: Store, key: bytes) -> None:
+        """Hash under `key`, which must not live in the database."""
+        self._store = store
+        self._key = key
+
+    def append(self, connection: Connection, run: str, events: Sequence[Event]) -> None:
+        """Append facts in order inside the caller's write transaction: all of them or none."""
+        if not events:
+            return
+        seq, prev = self._head(connection, run)
+        rows: list[dict[str, object]] = []
+        for event in events:
+            seq += 1
+            unbound = Link(
+                run=run,
+                seq=seq,
+                kind=event.kind.value,
+                at=timestamp(event.at),
+                actor=canonical(_actor_fields(event.actor)),
+                fact=canonical(event.fact),
+                content=self._keep(connection, event),
+                prev=prev,
+                hash="",
+            )
+            row = chain.link(self._key, unbound)
+            prev = row.hash
+            rows.append({name: getattr(row, name) for name in Link.__slots__})
+        connection.execute(insert(tables.journal), rows)
+
+    def seal(self, connection: Connection, run: str) -> None:
+        """Seal the run's present head, after every seal before it."""
+        if self._store.dialect == "postgresql":
+            # One sequencer: two concurrent seals would fork the chain.
+            connection.execute(text("LOCK TABLE seal IN EXCLUSIVE MODE"))
+        last = connection.execute(
+            select(tables.seal.c.seq, tables.seal.c.hash)
+            .order_by(tables.seal.c.seq.desc())
+            .limit(1)
+        ).first()
+        seq, prev = (last.seq + 1, last.hash) if last else (1, GENESIS)
+        _, head = self._head(connection, run)
+        hashed = chain.seal_hash(self._key, seq, run, head, prev)
+        connection.execute(
+            insert(tables.seal).values(seq=seq, run=run, head=head, prev=prev, hash=hashed)
+        )
+
+    def rows(self, run: str) -> list[JournalRow]:
+        """Return the facts of a run in order, with the content that is still there."""
+        journal, content = tables.journal, tables.content
+        query = (
+            select(journal, content.c.body, content.c.label)
+            .join_from(journal, content, journal.c.content == content.c.id, isouter=True)
+            .where(journal.c.run == run)
+            .order_by(journal.c.seq)
+        )
+        with self._store.read() as connection:
+            return [_row(found) for found in connection.execute(query)]
+
+    def content(self, ids: Iterable[str]) -> dict[str, dict[str, object]]:
+        """Return the bodies that are still there, by content id."""
+        wanted = list(ids)
+        query = select(tables.content.c.id, tables.content.c.body).where(
+            tables.content.c.id.in_(wanted)
+        )
+        with self._store.read() as connection:
+            return {row.id: json.loads(row.body) for row in connection.execute(query)}
+
+    def verify(self) -> list[Finding]:
+        """Return every place where rows, contents or seals do not fit; empty means intact.
+
+        Detects altered, inserted, reordered and removed rows, altered or vanished content, and runs
+        removed below their seal. Does not detect the removal of the newest runs together with their
+        seals: that needs an anchor outside.
+        """
+        findings: list[Finding] = []
+        hashes: dict[str, set[str]] = {}
+        with self._store.read() as connection:
+            for run, rows in groupby(self._links(connection), key=lambda link: link.run):
+                links = list(rows)
+                hashes[run] = {link.hash for link in links}
+                findings += chain.verify_run(self._key, links)
+            query = select(*_columns(tables.seal, Seal)).order_by(tables.seal.c.seq)
+            seals = [Seal(*row) for row in connection.execute(query)]
+            findings += chain.verify_seals(self._key, seals, hashes)
+            findings += self._verify_heads(connection, seals)
+            findings += self._verify_contents(connection)
+        return findings
+
+    def _links(self, connection: Connection) -> Iterable[Link]:
+        columns = _columns(tables.journal, Link)
+        query = select(*columns).order_by(tables.journal.c.run, tables.journal.c.seq)
+        for row in connection.execute(query):
+            yield Link(*row)
+
+    def _verify_heads(self, connection: Connection, seals: Sequence[Seal]) -> list[Finding]:
+        # A released run is sealed by its last fact; a fact appended past the seal was not ours.
+        sealed = {seal.run: seal.head for seal in seals}
+        ended = select(tables.run.c.id).where(tables.run.c.state == "released")
+        findings: list[Finding] = []
+        for row in connection.execute(ended):
+            _, head = self._head(connection, row.id)
+            if sealed.get(row.id) != head:
+                findings.append(
+                    Finding(row.id, 0, "the released run does not end where it was sealed")
+                )
+        return findings
+
+    def _verify_contents(self, connection: Connection) -> list[Finding]:
+        erased = self._erased(connection)
+        journal, content = tables.journal, tables.content
+        query = (
+            select(journal.c.run, journal.c.seq, journal.c.content, content)
+            .join_from(journal, content, journal.c.content == content.c.id, isouter=True)
+            .where(journal.c.content.is_not(None))
+        )
+        findings: list[Finding] = []
+        for row in connection.execute(query):
+            if row.id is None:
+                if row.content not in erased:
+                    findings.append(
+                        Finding(row.run, row.seq, "the content is gone and was not erased by Staid")
+                    )
+            elif chain.content_id(self._key, row.subject, row.label, row.body) != row.content:
+                findings.append(Finding(row.run, row.seq, "the content was altered"))
+        return findings
+
+    def _erased(self, connection: Connection) -> set[str]:
+        query = select(tables.journal.c.fact).where(tables.journal.c.kind == EventKind.ERASED.value)
+        return {
+            item
+            for row in connection.execute(query)
+            for item in json.loads(row.fact).get("contents", [])
+        }
+
+    def _head(self, connection: Connection, run: str) -> tuple[int, str]:
+        if self._store.dialect == "postgresql":
+            # Two writers of one run (a worker and an approver) take turns.
+            connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(run, 0))))
+        journal = tables.journal
+        query = select(journal.c.seq, journal.c.hash).where(journal.c.run == run)
+        last = connection.execute(query.order_by(journal.c.seq.desc()).limit(1)).first()
+        return (last.seq, last.hash) if last else (0, GENESIS)
+
+    def _keep(self, connection: Connection, event: Event) -> str | None:
+        if event.content is None:
+            return None
+        kept = event.content
+        label, body = kept.label.key, canonical(kept.body)
+        identity = chain.content_id(self._key, kept.subject, label, body)
+        make = postgres_insert if self._store.dialect == "postgresql" else sqlite_insert
+        connection.execute(
+            make(tables.content)
+            .values(id=identity, subject=kept.subject, label=label, body=body)
+            .on_conflict_do_nothing()
+        )
+        return identity
+
+
+def _actor_fields(actor: Actor) -> dict[str, str]:
+    return {name: value for name, value in asdict(actor).items() if value is not None}
+
+
+def _columns(table: Table, shape: type[Link | Seal]) -> list[Column[Any]]:
+    return [table.c[name] for name in shape.__slots__]
+
+
+def _row(found: Row[Any]) -> JournalRow:
+    return JournalRow(
+        run=found.run,
+        seq=found.seq,
+        kind=EventKind(found.kind),
+        at=found.at,
+        actor=Actor(**json.loads(found.actor)),
+        fact=json.loads(found.fact),
+        content=found.content,
+        prev=found.prev,
+        hash=found.hash,
+        body=json.loads(found.body) if found.body else None,
+        label=Label.parse(json.loads(found.label)) if found.label else EVERYONE,
+    )

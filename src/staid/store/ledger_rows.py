@@ -1,0 +1,95 @@
+"""Reading the ledger: calls and approvals as they stand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select
+
+from staid.domain.call import ApprovalRecord, CallRecord, CallState
+from staid.domain.errors import ApprovalNotFound, CallNotFound
+from staid.domain.ids import ApprovalId, CallId, RunId
+from staid.store import call_rows, tables
+from staid.store.engine import Store
+
+_OPEN = (CallState.PENDING, CallState.APPROVED, CallState.EXECUTING, CallState.IN_DOUBT)
+
+
+class LedgerRows:
+    """What can be asked of the ledger without moving anything."""
+
+    def __init__(self, store: Store) -> None:
+        """Read from `store`."""
+        self._store = store
+
+    def get(self, call: CallId) -> CallRecord:
+        """Return a call; raise `CallNotFound`."""
+        with self._store.read() as connection:
+            return self._get(connection, call)
+
+    def find(self, key: str) -> CallRecord | None:
+        """Return the call with this key."""
+        with self._store.read() as connection:
+            return self._by_key(connection, key)
+
+    def open_like(self, subject: str, agent: str, digest: str) -> CallRecord | None:
+        """Return the oldest such call that waits, may run, runs or is in doubt."""
+        call = tables.call.c
+        query = call_rows.calls().where(
+            call.subject == subject,
+            call.agent == agent,
+            call.digest == digest,
+            call.state.in_([state.value for state in _OPEN]),
+        )
+        return next(iter(self._records(query.order_by(call.proposed_at, call.id))), None)
+
+    def calls(self, run: RunId) -> list[CallRecord]:
+        """Return the calls of a run in the order they were proposed."""
+        call = tables.call.c
+        query = call_rows.calls().where(call.run == run)
+        return self._records(query.order_by(call.proposed_at, call.id))
+
+    def in_state(self, state: CallState) -> list[CallRecord]:
+        """Return every call in this state, oldest first."""
+        call = tables.call.c
+        query = call_rows.calls().where(call.state == state.value)
+        return self._records(query.order_by(call.proposed_at, call.id))
+
+    def approval(self, approval: ApprovalId) -> ApprovalRecord:
+        """Return an approval; raise `ApprovalNotFound`."""
+        with self._store.read() as connection:
+            return self._approval(connection, approval)
+
+    def approvals(self, state: CallState | None = CallState.PENDING) -> list[ApprovalRecord]:
+        """Return approvals whose call is in this state (None: all), oldest first."""
+        query = call_rows.approvals()
+        if state is not None:
+            query = query.where(tables.call.c.state == state.value)
+        ordered = query.order_by(tables.approval.c.requested_at, tables.approval.c.id)
+        with self._store.read() as connection:
+            return [call_rows.approval_record(row) for row in connection.execute(ordered)]
+
+    def _records(self, query: Select[Any]) -> list[CallRecord]:
+        with self._store.read() as connection:
+            return [call_rows.call_record(row) for row in connection.execute(query)]
+
+    def _ids_of(self, query: Select[Any]) -> list[str]:
+        with self._store.read() as connection:
+            return [row.id for row in connection.execute(query.order_by(tables.call.c.id))]
+
+    def _get(self, connection: Connection, call: str) -> CallRecord:
+        row = connection.execute(call_rows.calls().where(tables.call.c.id == call)).first()
+        if row is None:
+            raise CallNotFound(call=call)
+        return call_rows.call_record(row)
+
+    def _by_key(self, connection: Connection, key: str) -> CallRecord | None:
+        row = connection.execute(call_rows.calls().where(tables.call.c.key == key)).first()
+        return call_rows.call_record(row) if row is not None else None
+
+    def _approval(self, connection: Connection, approval: str) -> ApprovalRecord:
+        query = call_rows.approvals().where(tables.approval.c.id == approval)
+        row: Row[Any] | None = connection.execute(query).first()
+        if row is None:
+            raise ApprovalNotFound(approval=approval)
+        return call_rows.approval_record(row)

@@ -1,0 +1,279 @@
+"""Runs, conversations, parked turns and hand-offs, each kept with its facts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, insert, select, update
+
+from staid.domain.canonical import Json, canonical
+from staid.domain.errors import ConversationNotFound, RunBusy, RunNotFound, StaidError
+from staid.domain.events import Event, JournalRow
+from staid.domain.ids import ConversationId, HandoffId, RunId
+from staid.domain.records import Ending, Handoff, RunRecord, RunStart
+from staid.store import tables
+from staid.store.engine import Store
+from staid.store.journal import Journal
+
+PARKED_VERSION = 1
+"""Form of the parked state; a later release reads every earlier one."""
+
+
+class SqlRecords:
+    """Implements `staid.domain.records.Records` on SQLite and PostgreSQL."""
+
+    def __init__(self, store: Store, journal: Journal) -> None:
+        """Keep runs in `store`, their facts in `journal`."""
+        self._store = store
+        self._journal = journal
+
+    def begin(self, start: RunStart, events: Sequence[Event]) -> RunRecord | None:
+        """Record a new run with its first facts; return the earlier run when the key was used."""
+        with self._store.write(durable=start.key is not None) as connection:
+            if start.key is not None:
+                earlier = self._by_key(connection, start)
+                if earlier is not None:
+                    return earlier
+            self._join(connection, start)
+            connection.execute(
+                insert(tables.run).values(
+                    id=start.run,
+                    conversation=start.conversation,
+                    agent=start.agent,
+                    asker=start.asker,
+                    state="running",
+                    key=start.key,
+                    key_digest=start.question_digest,
+                    started_at=start.at,
+                )
+            )
+            self._journal.append(connection, start.run, events)
+        return None
+
+    def append(self, run: RunId, events: Sequence[Event], *, durable: bool = False) -> None:
+        """Append facts of a run; `durable` before anything outside may rely on them."""
+        if events:
+            with self._store.write(durable=durable) as connection:
+                self._journal.append(connection, run, events)
+
+    def park(
+        self, run: RunId, state: Mapping[str, Json], ending: Ending, events: Sequence[Event]
+    ) -> None:
+        """Park a run with everything needed to carry it on, in one transaction."""
+        with self._store.write() as connection:
+            self._end(connection, run, ending)
+            connection.execute(delete(tables.parked).where(tables.parked.c.run == run))
+            connection.execute(
+                insert(tables.parked).values(
+                    run=run, version=PARKED_VERSION, state=canonical(state)
+                )
+            )
+            self._journal.append(connection, run, events)
+
+    def unpark(self, run: RunId, worker: str, at: datetime, until: datetime) -> Mapping[str, Json]:
+        """Claim a parked run and return its state; raise `RunBusy` while another holds it."""
+        parked = tables.parked
+        free = parked.c.claimed_until.is_(None) | (parked.c.claimed_until < at)
+        with self._store.write() as connection:
+            claimed = connection.execute(
+                update(parked)
+                .where(parked.c.run == run, free | (parked.c.claimed_by == worker))
+                .values(claimed_by=worker, claimed_until=until)
+            )
+            if claimed.rowcount != 1:
+                raise RunBusy(run=run)
+            found = connection.execute(select(parked.c.state).where(parked.c.run == run)).one()
+        return json.loads(found.state)
+
+    def release(
+        self, run: RunId, ending: Ending, events: Sequence[Event], handoff: Handoff | None
+    ) -> None:
+        """Record outcome, hand-off and last facts, seal the run: durable when this returns."""
+        with self._store.write() as connection:
+            self._end(connection, run, ending)
+            connection.execute(delete(tables.parked).where(tables.parked.c.run == run))
+            if handoff is not None:
+                connection.execute(insert(tables.handoff).values(**_handoff_values(handoff)))
+            self._journal.append(connection, run, events)
+            self._journal.seal(connection, run)
+
+    def fail(self, run: RunId, at: datetime, events: Sequence[Event]) -> None:
+        """Record that a run ended without an outcome; its key is free for another attempt."""
+        with self._store.write() as connection:
+            connection.execute(
+                update(tables.run)
+                .where(tables.run.c.id == run)
+                .values(state="failed", ended_at=at, key=None)
+            )
+            self._journal.append(connection, run, events)
+
+    def run(self, run: str) -> RunRecord:
+        """Return a run; raise `RunNotFound`."""
+        with self._store.read() as connection:
+            found = connection.execute(select(tables.run).where(tables.run.c.id == run)).first()
+        if found is None:
+            raise RunNotFound(run=run)
+        return _record(found)
+
+    def runs(self, *, limit: int = 20, state: str | None = None) -> list[RunRecord]:
+        """Return the newest runs, newest first."""
+        query = select(tables.run).order_by(tables.run.c.started_at.desc(), tables.run.c.id.desc())
+        if state:
+            query = query.where(tables.run.c.state == state)
+        with self._store.read() as connection:
+            return [_record(row) for row in connection.execute(query.limit(limit))]
+
+    def rows(self, run: str) -> Sequence[JournalRow]:
+        """Return the facts of a run in order."""
+        return self._journal.rows(run)
+
+    def conversation(self, conversation: str, asker: str) -> Sequence[RunRecord]:
+        """Return the released runs of a conversation, oldest first."""
+        with self._store.read() as connection:
+            self._owned(connection, conversation, asker)
+            query = (
+                select(tables.run)
+                .where(tables.run.c.conversation == conversation, tables.run.c.state == "released")
+                .order_by(tables.run.c.started_at, tables.run.c.id)
+            )
+            return [_record(row) for row in connection.execute(query)]
+
+    def handoffs(self, *, state: str | None = None, limit: int = 100) -> list[Handoff]:
+        """Return hand-offs, oldest first."""
+        handoff, journal, content = tables.handoff, tables.journal, tables.content
+        asked = content.alias("asked")
+        query = (
+            select(handoff, asked.c.body)
+            .join_from(handoff, journal, (journal.c.run == handoff.c.run) & (journal.c.seq == 1))
+            .join(asked, asked.c.id == journal.c.content, isouter=True)
+            .order_by(handoff.c.opened_at, handoff.c.id)
+            .limit(limit)
+        )
+        if state:
+            query = query.where(handoff.c.state == state)
+        with self._store.read() as connection:
+            found = connection.execute(query).all()
+        return [_handoff(row) for row in found]
+
+    def answer_handoff(
+        self, handoff: Handoff, by: str, at: datetime, events: Sequence[Event]
+    ) -> bool:
+        """Answer an open hand-off with its fact in one transaction; False when it was not open."""
+        table = tables.handoff
+        with self._store.write() as connection:
+            moved = connection.execute(
+                update(table)
+                .where(table.c.id == handoff.id, table.c.state == "open")
+                .values(state="answered", answered_by=by, answered_at=at)
+            )
+            if moved.rowcount == 1:
+                self.append_sealed(connection, handoff.run, events)
+            return moved.rowcount == 1
+
+    def append_sealed(self, connection: Connection, run: str, events: Sequence[Event]) -> None:
+        """Append facts to a released run and seal its new head."""
+        self._journal.append(connection, run, events)
+        self._journal.seal(connection, run)
+
+    def note(self, run: str, events: Sequence[Event]) -> None:
+        """Append facts that come after the outcome (feedback, a grade) and seal the new head."""
+        with self._store.write() as connection:
+            self.append_sealed(connection, run, events)
+
+    def _by_key(self, connection: Connection, start: RunStart) -> RunRecord | None:
+        run = tables.run
+        found = connection.execute(
+            select(run).where(
+                run.c.asker == start.asker, run.c.agent == start.agent, run.c.key == start.key
+            )
+        ).first()
+        return _record(found) if found else None
+
+    def _join(self, connection: Connection, start: RunStart) -> None:
+        table = tables.conversation
+        found = connection.execute(select(table).where(table.c.id == start.conversation)).first()
+        if found is None:
+            connection.execute(
+                insert(table).values(
+                    id=start.conversation, asker=start.asker, agent=start.agent, started_at=start.at
+                )
+            )
+        elif found.asker != start.asker:
+            raise ConversationNotFound(conversation=start.conversation)
+
+    def _owned(self, connection: Connection, conversation: str, asker: str) -> None:
+        table = tables.conversation
+        found = connection.execute(select(table.c.asker).where(table.c.id == conversation)).scalar()
+        if found is not None and found != asker:
+            raise ConversationNotFound(conversation=conversation)
+
+    def _end(self, connection: Connection, run: RunId, ending: Ending) -> None:
+        moved = connection.execute(
+            update(tables.run)
+            .where(tables.run.c.id == run, tables.run.c.state.in_(["running", "parked"]))
+            .values(
+                state=ending.state,
+                outcome=ending.outcome,
+                reason=ending.reason,
+                confidence=ending.confidence,
+                ended_at=ending.at,
+            )
+        )
+        if moved.rowcount != 1:
+            raise RunBusy(run=run)
+
+
+def _aware(value: datetime | None) -> datetime | None:
+    # SQLite keeps no zone; everything is written in UTC.
+    return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
+
+
+def _needed(value: datetime | None) -> datetime:
+    aware = _aware(value)
+    if aware is None:
+        raise StaidError
+    return aware
+
+
+def _record(row: Row[Any]) -> RunRecord:
+    return RunRecord(
+        run=RunId(row.id),
+        conversation=ConversationId(row.conversation),
+        agent=row.agent,
+        asker=row.asker,
+        state=row.state,
+        outcome=row.outcome,
+        reason=row.reason,
+        confidence=row.confidence,
+        started_at=_needed(row.started_at),
+        ended_at=_aware(row.ended_at),
+        question_digest=row.key_digest or "",
+    )
+
+
+def _handoff_values(handoff: Handoff) -> dict[str, object]:
+    return {
+        "id": handoff.id,
+        "run": handoff.run,
+        "asker": handoff.asker,
+        "reason": handoff.reason,
+        "state": handoff.state,
+        "opened_at": handoff.opened_at,
+    }
+
+
+def _handoff(row: Row[Any]) -> Handoff:
+    return Handoff(
+        id=HandoffId(row.id),
+        run=RunId(row.run),
+        asker=row.asker,
+        reason=row.reason,
+        question=json.loads(row.body)["question"] if row.body else "",
+        opened_at=_needed(row.opened_at),
+        state=row.state,
+        answered_by=row.answered_by,
+        answered_at=_aware(row.answered_at),
+    )
