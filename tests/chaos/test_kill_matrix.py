@@ -40,9 +40,7 @@ def test_kill_and_recover(point: str, url: str, tmp_path: Path, processes: Zygot
 
 
 @pytest.mark.parametrize("point", ["effect.before", "effect.after"])
-def test_killed_while_recovering(
-    point: str, url: str, tmp_path: Path, processes: Zygote
-) -> None:
+def test_killed_while_recovering(point: str, url: str, tmp_path: Path, processes: Zygote) -> None:
     """A recovery that dies in the handler it resumed leaves a doubt, not a second effect."""
     job = _job(url, tmp_path, 0, "decide.after")
     processes.run(job)

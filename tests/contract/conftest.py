@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,14 +16,16 @@ from staid.testing.postgres import PostgresServer
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
-    """One PostgreSQL for the whole run, shared by the workers of pytest-xdist."""
-    folder = tmp_path_factory.getbasetemp()
-    if folder.name.startswith("popen-"):
-        folder = folder.parent
-    server = PostgresServer(folder / "postgres")
+def postgres() -> Iterator[PostgresServer]:
+    """Give one PostgreSQL for the whole run, shared by the workers of pytest-xdist."""
+    # Not in pytest's own folder: another run of pytest may tidy that up under the server.
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID", f"pid{os.getpid()}")
+    folder = Path(tempfile.gettempdir()) / f"staid-pg-{run[:12]}"
+    server = PostgresServer(folder)
     yield server
     server.stop()
+    if not (folder / "postmaster.pid").exists():
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

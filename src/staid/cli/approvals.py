@@ -89,7 +89,9 @@ def settle(
     if happened not in {"yes", "no"}:
         raise UsageInvalid(detail="--happened is yes or no", hint="Look it up first.")
     decided = asyncio.run(
-        settle_doubt(output.project(), approval, _who(as_), groups_of(groups), happened == "yes")
+        settle_doubt(
+            output.project(), approval, _who(as_), groups_of(groups), happened=happened == "yes"
+        )
     )
     _tell(decided)
 
@@ -134,7 +136,7 @@ def _tell(decided: Decided) -> None:
 def _decided_lines(approval: ApprovalRecord, outcome: Outcome | None) -> list[str]:
     lines = [f"{approval.id}: {approval.state.value}"]
     if outcome is None:
-        return [*lines, f"A worker carries the run on: staid runs show {approval.run}"]
+        return [*lines, f"The run goes on elsewhere: staid runs show {approval.run}"]
     return [*lines, "", *output.outcome_lines(outcome)]
 
 

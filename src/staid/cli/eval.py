@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -180,6 +180,3 @@ def _experiment(
             seen = run_cases(box, agent, found.cases, jobs, advance)
         candidate = describe(box, agent)
     return experiment_of(found.file.stem, found.cases, seen, candidate), seen
-
-
-__all__: Sequence[str] = ["eval_app"]

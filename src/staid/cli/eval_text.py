@@ -37,7 +37,7 @@ def experiment(
 
 def recorded(found: Experiment, file: Path) -> list[str]:
     """Return what was recorded, and that it has to be committed."""
-    return [_headline(found), f"recorded: {file}", "", f"Commit it: git add {file}"]
+    return [_headline(found), "", f"Recorded; commit it: {file}"]
 
 
 def comparison(found: Comparison, before: Experiment, after: Experiment) -> list[str]:
@@ -144,7 +144,8 @@ def _blind_spot(found: Comparison) -> list[str]:
     else:
         text = (
             f"A drop of {points(drop)} points or more over all intents would have been shown in "
-            "at least 4 of 5 tries; a smaller one can hide."
+            "at least 4 of 5 tries; a smaller one can hide. (Changes are in points; `can see` is "
+            "that smallest drop, - where none could be shown.)"
         )
     if found.errored:
         text += f" {len(found.errored)} case(s) raised an error and count as failed."
@@ -159,7 +160,7 @@ def _changed(before: Experiment, after: Experiment) -> list[str]:
 def _changed_lines(before: Experiment, after: Experiment) -> list[str]:
     changed = _changed(before, after)
     said = ", ".join(changed) if changed else "nothing that is configured"
-    return output.paragraph(f"{after.name}: since the baseline changed: {said}")
+    return output.paragraph(f"{after.name}: changed since the baseline: {said}")
 
 
 def _cases(results: Sequence[Result], cases: Sequence[Case], seen: Seen) -> Iterator[str]:

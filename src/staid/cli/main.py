@@ -31,6 +31,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "access": ("staid.cli.access", "Who may see what, and by which path."),
     "gates": ("staid.cli.gates", "Tools with their bounds; stop and go."),
     "eval": ("staid.cli.eval", "Run the eval set; block a merge on a shown drop."),
+    "worker": ("staid.cli.worker", "Carry on decided runs, find lost executions."),
     "serve": ("staid.cli.serve", "Serve the console and the HTTP API."),
 }
 """Verb -> module that holds it, and what it does. Modules are imported when their verb is used."""

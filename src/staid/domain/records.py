@@ -25,6 +25,8 @@ class RunStart:
     key: str | None = None
     """The caller's idempotency key, where it gave one."""
     question_digest: str = ""
+    state: str = "running"
+    """`running`, or `external` for the calls of an agent that runs elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,7 @@ class RunRecord:
     agent: str
     asker: str
     state: str
-    """`running`, `parked`, `released` or `failed`."""
+    """`running`, `parked`, `released`, `failed` or `external`."""
     outcome: str | None
     reason: str | None
     confidence: float | None

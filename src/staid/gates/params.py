@@ -115,7 +115,8 @@ def _invalid(errors: list[ErrorDetails]) -> Invalid:
         where = f"{name}: " if name else ""
         return Invalid("schema", f"The arguments do not fit: {where}{_shape_text(first)}.")
     words = _BOUNDS[first["type"]].format(**first.get("ctx", {}))
-    return Invalid(f"constraint:{name or 'arguments'}", f"{name} {words}.".strip().capitalize())
+    text = f"{name} {words}.".strip()
+    return Invalid(f"constraint:{name or 'arguments'}", text[:1].upper() + text[1:])
 
 
 def _shape_text(error: ErrorDetails) -> str:

@@ -202,7 +202,8 @@ def _shape(
 ) -> tuple[type[BaseModel], bool]:
     try:
         parameters = list(inspect.signature(handler).parameters.values())
-        hints = get_type_hints(handler) if inspect.isroutine(handler) else {}
+        needed = params is None and inspect.isroutine(handler)
+        hints = get_type_hints(handler) if needed else {}
     except (NameError, TypeError, ValueError) as error:
         raise ToolInvalid(tool=tool, detail=f"its handler cannot be read: {error}") from error
     if not 1 <= len(parameters) <= 2:

@@ -27,7 +27,7 @@ _PATTERNS: tuple[tuple[Asks, re.Pattern[str]], ...] = (
     (
         "how",
         re.compile(
-            r"\bhow (?:do|can|does|should|would|to)\b|\bwhat are\b|\bwhich are\b|\bsteps?\b|\blist\b"
+            r"\bhow (?:do|can|does|should|would|to)\b|\bwh(?:at|ich) are\b|\bsteps?\b|\blist\b"
         ),
     ),
 )
@@ -56,7 +56,7 @@ def asks(question: str) -> Asks:
 
 
 def offers(sentence: str, kind: Asks, question: str) -> bool | None:
-    """Tell whether a sentence holds something of the kind asked for; None where anything would do."""
+    """Tell whether a sentence holds what is asked for; None where anything would do."""
     if kind == "date":
         return bool(_DATE.search(sentence))
     if kind == "number":

@@ -24,7 +24,7 @@ LEAST_SPREAD = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """What confidence is a function of; every value is over the asker's view, 0 without passages."""
+    """What confidence is a function of; each over the asker's view, 0 without passages."""
 
     cosine: float
     """Best raw cosine."""
@@ -39,7 +39,7 @@ class Features:
     bm25_margin: float
     """Best minus second best, over the same sum."""
     coverage: float
-    """Share of the question's idf whose word families occur in one of the top passages, the best."""
+    """Share of the question's idf whose word families occur in the best of the top passages."""
     sentence: float
     """Share of the question's idf that occurs in one sentence of the top passages, the best."""
     pairs: float

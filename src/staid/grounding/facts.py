@@ -12,7 +12,7 @@ from staid.domain.text import sentences
 
 Kind: TypeAlias = Literal["number", "amount", "date", "url", "email"]
 
-_MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _MONTH = (
     r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?"
     r"|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\.?"
@@ -29,41 +29,26 @@ _SCALES = {
     "hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12,
     "k": 10**3, "m": 10**6, "mn": 10**6, "b": 10**9, "bn": 10**9,
 }  # fmt: skip
+_COUNTED = """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen
+fifteen sixteen seventeen eighteen nineteen twenty"""
+_ORDERED = "first second third fourth fifth sixth seventh eighth ninth tenth"
+_TENS = "thirty forty fifty sixty seventy eighty ninety"
 _WORDS = (
-    {
-        word: value
-        for value, word in enumerate(
-            """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen
-        fifteen sixteen seventeen eighteen nineteen twenty""".split()
-        )
-    }
-    | {
-        word: 10 * value
-        for value, word in enumerate("thirty forty fifty sixty seventy eighty ninety".split(), 3)
-    }
-    | {
-        word: value
-        for value, word in enumerate(
-            "first second third fourth fifth sixth seventh eighth ninth tenth".split(), 1
-        )
-    }
-    | {
-        "dozen": 12,
-        "half": 50,
-        "twice": 2,
-        "once": 1,
-        "hundred": 100,
-        "thousand": 1000,
-        "single": 1,
-    }
+    {word: value for value, word in enumerate(_COUNTED.split())}
+    | {word: value for value, word in enumerate(_ORDERED.split(), 1)}
+    | {word: 10 * value for value, word in enumerate(_TENS.split(), 3)}
+    | {"dozen": 12, "half": 50, "twice": 2, "once": 1, "hundred": 100, "thousand": 1000}
+    | {"single": 1, "both": 2, "double": 2, "triple": 3, "quarter": 25, "free": 0}
 )
-
+_TAIL = r"[^\s<>()\[\]\"'`|]"
 _URL = re.compile(
-    r"(?:https?://|www\.)[^\s<>()\[\]\"'`|]+"
-    r"|\b(?:[a-z0-9-]+\.)+(?:com|org|net|io|dev|gov|edu|co|app|ai|info|uk|de|eu)\b(?:/[^\s<>()\[\]\"'`|]*)?",
+    rf"(?:https?://|www\.){_TAIL}+"
+    r"|\b(?:[a-z0-9-]+\.)+(?:com|org|net|io|dev|gov|edu|co|app|ai|info|uk|de|eu)\b"
+    rf"(?:/{_TAIL}*)?",
     re.IGNORECASE,
 )
 _EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
+_ADDRESSES: tuple[tuple[Kind, re.Pattern[str]], ...] = (("email", _EMAIL), ("url", _URL))
 _DATE = re.compile(
     rf"\b(?P<iso>\d{{4}}-\d{{2}}-\d{{2}})\b"
     rf"|\b(?P<slash>\d{{1,2}}[/.]\d{{1,2}}[/.]\d{{4}})\b"
@@ -76,16 +61,20 @@ _NUMBER = re.compile(
     r"(?P<before>us\$|[$€£¥₹]|\b(?:usd|eur|gbp|chf)\s)?\s?"
     r"(?P<digits>(?<![\w.])(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)*)"
     r"(?:(?P<scale>\s?(?:k|m|mn|b|bn)(?!\w)|\s(?:hundred|thousand|million|billion|trillion)\b))?"
-    r"(?P<after>\s?%|\s(?:percent(?:age points?)?|per cent|dollars?|euros?|pounds?|usd|eur|gbp|chf|yen|francs)\b)?",
+    r"(?P<after>\s?%|\s(?:percent(?:age points?)?|per cent|dollars?|euros?|pounds?|usd|eur|gbp|chf"
+    r"|yen|francs)\b)?",
     re.IGNORECASE,
 )
 _CODE = re.compile(r"\b(?=[a-z_]*\d)(?=\w*[a-z])[a-z]\w+\b", re.IGNORECASE)
 _LETTERS = re.compile(r"[a-z]+", re.IGNORECASE)
 _MARKER = re.compile(
     r"^[ \t]*(?:[-*•>#|]+[ \t]+)*(?:\*\*)?(?:step[ \t]+)?\(?\d{1,2}(?:[.):]|[ \t]+[-–])[ \t*]+"
-    r"|(?<=[.:;!?)\w])[ \t]+(?:\*\*)?\(?\d{1,2}[.)][ \t]+(?=[A-Z*\"])|\[\d{1,2}\]",
+    r"|(?<=[.:;!?)])[ \t]+(?:\*\*)?\(?\d{1,2}[.)][ \t]+(?=[A-Z*\"])|\[\d{1,2}\]",
     re.IGNORECASE | re.MULTILINE,
 )
+_INLINE = re.compile(r"(?:(?<=\s)|^)\(?(\d{1,2})[.)]\s", re.MULTILINE)
+LEAST_ITEMS = 3
+"""Numbers that count up from 1 are a list from so many on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +117,23 @@ def unmarked(text: str) -> str:
     return _MARKER.sub(" ", text)
 
 
+def unnumbered(text: str) -> str:
+    """Return the text, as long as before, with the numbers of a list in running text blanked.
+
+    `1. Log in 2. Tap Refund 3. Confirm` counts up; `it costs 3.` does not.
+    """
+    numbered: list[re.Match[str]] = []
+    for mark in _INLINE.finditer(text):
+        if int(mark.group(1)) == len(numbered) + 1:
+            numbered.append(mark)
+    if len(numbered) < LEAST_ITEMS:
+        return text
+    characters = list(text)
+    for mark in numbered:
+        characters[mark.start(1) : mark.end(1)] = " " * len(mark.group(1))
+    return "".join(characters)
+
+
 def facts(text: str) -> tuple[Fact, ...]:
     """Return what a text says in numbers, amounts, dates and addresses, list markers left out."""
     return tuple(_facts(unmarked(text)))
@@ -158,7 +164,7 @@ def known(texts: Iterable[str]) -> Known:
 
 
 def _facts(text: str) -> Iterator[Fact]:
-    for kind, pattern in (("email", _EMAIL), ("url", _URL)):
+    for kind, pattern in _ADDRESSES:
         for match in pattern.finditer(text):
             yield Fact(kind, match.group(), _address(match.group()))
         text = pattern.sub(lambda m: " " * len(m.group()), text)
@@ -167,6 +173,7 @@ def _facts(text: str) -> Iterator[Fact]:
     text = _DATE.sub(lambda m: " " * len(m.group()), text)
     for match in _CODE.finditer(text):
         yield Fact("number", match.group(), match.group().lower())
+    text = _CODE.sub(lambda m: " " * len(m.group()), text)
     for match in _NUMBER.finditer(text):
         yield _number(match)
 

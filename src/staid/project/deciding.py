@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, cast
 
-from staid.domain.call import ApprovalRecord
-from staid.domain.errors import RunBusy, RunNotFound
+from staid.domain.call import ApprovalRecord, CallState
+from staid.domain.errors import RunBusy
 from staid.domain.ids import ApprovalId
 from staid.domain.outcome import Outcome
 from staid.domain.principal import Principal
 from staid.gates.approval import Decision, Move
 from staid.gates.ledger import Settlement
+from staid.project.guarding import EXTERNAL
 
 if TYPE_CHECKING:
     from staid.project.project import Project
@@ -29,7 +30,7 @@ class Decided:
 async def decide(
     project: Project,
     approval: str,
-    decision: Literal["approve", "deny"] | str,
+    decision: str,
     *,
     approver: str | Principal,
     groups: Sequence[str] | None = None,
@@ -58,7 +59,7 @@ async def decide(
 
 
 async def settle_doubt(
-    project: Project, approval: str, approver: str, groups: Sequence[str] | None, happened: bool
+    project: Project, approval: str, approver: str, groups: Sequence[str] | None, *, happened: bool
 ) -> Decided:
     """Record what a human found out about a call in doubt, and carry its run on."""
     wiring = project.wiring
@@ -74,11 +75,18 @@ async def settle_doubt(
 
 
 async def carry_on(project: Project, run: str) -> Outcome | None:
-    """Carry a parked run on; None where there is no parked turn behind the call."""
+    """Carry a parked run on; None where another process does, or where the agent runs elsewhere.
+
+    A call of an agent that runs elsewhere is executed here; its agent finds the result when it
+    makes the same call again.
+    """
     wiring = project.wiring
-    try:
-        record = wiring.records.run(run)
-    except RunNotFound:
+    record = wiring.records.run(run)
+    if record.state == EXTERNAL:
+        for call in wiring.ledger.calls(record.run):
+            if call.state is CallState.APPROVED:
+                await wiring.gate.execute(call.call.id)
+        wiring.records.seal(record.run)
         return None
     try:
         return await project.agent_named(record.agent).resume(run)

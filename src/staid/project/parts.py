@@ -166,6 +166,10 @@ class Wiring:
             return Asker(principal, frozenset(groups), self.via)
         return Asker(self.directory.resolve(asker), None, self.via)
 
+    def principal(self, token: str) -> Principal:
+        """Return a principal of the directory with its groups, as of now."""
+        return self.directory.resolve(token)
+
     def agent_spec(self, name: str) -> AgentSpec:
         """Return an agent as configured now."""
         from staid.runtime.parts import AgentSpec
@@ -190,18 +194,16 @@ class Wiring:
         return Source(name, settings.vetted, settings.owner), settings
 
     def _model(self, name: str) -> Callable[[], ModelClient]:
-        from staid.adapters.models.fallback import for_run
-        from staid.adapters.models.registry import model_client
+        from staid.adapters.models.registry import model_source
 
         settings = self._project.agent_settings(name)
-        client = model_client(
+        return model_source(
             settings.model,
             base=self.settings.directory_path,
             timeout=settings.timeout,
             max_cost=settings.max_cost,
             fallback=settings.fallback,
         )
-        return lambda: for_run(client)
 
     def _canned(self, file: str | None) -> tuple[tuple[str, str], ...]:
         if file is None:

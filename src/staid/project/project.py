@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from staid.gates.tool import Tool
     from staid.project.parts import Wiring
     from staid.runtime.agent import Agent, Asker
+    from staid.runtime.guard import Guard
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -130,7 +131,7 @@ class Project:
             self.pool.shutdown(wait=True)
 
     def _build(self, name: str) -> Agent:
-        from staid.runtime.agent import Agent, Asker
+        from staid.runtime.agent import Agent
 
         return Agent(
             lambda: self.wiring.agent_spec(name),
@@ -141,6 +142,43 @@ class Project:
 
     def _identify(self, asker: str | Principal, groups: Sequence[str] | None) -> Asker:
         return self.wiring.identify(asker, groups)
+
+    @cached_property
+    def guard(self) -> Guard:
+        """Put the gate before existing functions: `@project.guard("refund.issue", effect="write")`.
+
+        The decorated function keeps its name and signature, sync or async. Called inside
+        `with project.acting(…)` it executes at most once, raises `CallPending` while a human has to
+        decide, and `CallDenied` outside its bounds. Options are those of `tool`.
+        """
+        from staid.project.guarding import guard_of
+
+        return guard_of(self)
+
+    @contextmanager
+    def acting(
+        self,
+        as_: str | Principal,
+        agent: str,
+        *,
+        groups: Sequence[str] | None = None,
+        key: str | None = None,
+        tools: Sequence[str] | None = None,
+    ) -> Generator[RunId]:
+        """Let guarded functions act for an asker, as an agent that runs elsewhere.
+
+        The same call under the same `key` is executed once, across processes and restarts. `tools`
+        is the agent's allowlist; None allows every guarded function.
+        """
+        from staid.project.guarding import checked
+
+        who = self.wiring.identify(as_, groups)
+        allowed = checked(self, frozenset(tools) if tools is not None else None)
+        upstream = who.upstream | {f"agent:{agent}"}
+        with self.guard.acting(
+            who.principal, agent, key=key, allowed=allowed, upstream=upstream
+        ) as run:
+            yield run
 
     @contextmanager
     def sandbox(self) -> Generator[Project]:

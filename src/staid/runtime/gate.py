@@ -360,6 +360,14 @@ class Gate:
         """Return the calls of a run in order of proposal."""
         return self._ledger.calls(RunId(run))
 
+    def find(self, key: str) -> CallRecord | None:
+        """Return the call with this key."""
+        return self._ledger.find(key)
+
+    def open_like(self, subject: str, agent: str, digest: str) -> CallRecord | None:
+        """Return the oldest such call that waits, may run, runs or is in doubt."""
+        return self._ledger.open_like(subject, agent, digest)
+
     def specs(self, allowed: frozenset[str]) -> tuple[ToolSpec, ...]:
         """Return the allowed tools as a model sees them, stopped ones left out."""
         stopped = self._stopped()

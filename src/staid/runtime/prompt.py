@@ -47,6 +47,7 @@ def note_response(recorder: Recorder, response: ModelResponse, label: Label) -> 
             "output_tokens": response.usage.output_tokens,
             "cost": str(response.usage.cost),
             "labelled": response.labelled,
+            "template": list(response.prompt) if response.prompt else None,
         },
         body={
             "text": response.text,

@@ -276,15 +276,16 @@ class Turn:
         if draft and self._grounds:
             checked = self._check(draft)
             if not checked.supported() and self.rounds < ROUNDS:
-                draft = await self._revise(client, checked)
+                draft = await self._revise(client, draft, checked)
                 checked = self._check(draft) if draft else checked
             if draft and checked.supported():
                 return await self._release(self._answer(None, draft, labelled, checked.citations))
         return await self._without_draft(labelled)
 
-    async def _revise(self, client: ModelClient, checked: support.Support) -> str:
+    async def _revise(self, client: ModelClient, draft: str, checked: support.Support) -> str:
         """Let the model mend its draft once, told what the check found."""
         found = [finding.message for finding in checked.findings]
+        self.messages.append(Message("assistant", draft))
         complaint = " ".join(found) or "The evidence does not back what you wrote."
         response = await self._generate(client, revise=complaint)
         self.recorder.note(

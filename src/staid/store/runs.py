@@ -44,7 +44,7 @@ class SqlRecords:
                     conversation=start.conversation,
                     agent=start.agent,
                     asker=start.asker,
-                    state="running",
+                    state=start.state,
                     key=start.key,
                     key_digest=start.question_digest,
                     started_at=start.at,
@@ -177,6 +177,11 @@ class SqlRecords:
         """Append facts to a released run and seal its new head."""
         self._journal.append(connection, run, events)
         self._journal.seal(connection, run)
+
+    def seal(self, run: str) -> None:
+        """Seal the present head of a run."""
+        with self._store.write() as connection:
+            self._journal.seal(connection, run)
 
     def note(self, run: str, events: Sequence[Event]) -> None:
         """Append facts that come after the outcome (feedback, a grade) and seal the new head."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from staid.domain.canonical import Json, canonical
@@ -45,13 +45,16 @@ class Story:
 
 def tell(run: str, rows: Sequence[JournalRow]) -> Story:
     """Tell a run from its recorded facts alone; names the fact that decided."""
-    steps = [step for row in rows if (step := _step(row)) is not None]
+    told: dict[str, Step] = {}
+    for row in rows:
+        step = _step(row)
+        if step is not None:  # what a resume found again is said once, with both facts
+            earlier = told[step.text].facts if step.text in told else ()
+            told[step.text] = replace(step, facts=(*earlier, *step.facts))
     outcome = _outcome(rows)
     deciding = _deciding(outcome, rows)
-    marked = tuple(
-        Step(s.text, s.facts, s.kind, decided=True) if deciding in s.facts else s for s in steps
-    )
-    return Story(run, outcome, marked)
+    steps = tuple(replace(step, decided=deciding in step.facts) for step in told.values())
+    return Story(run, outcome, steps)
 
 
 def _outcome(rows: Sequence[JournalRow]) -> str:

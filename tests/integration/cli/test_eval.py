@@ -208,7 +208,7 @@ def test_the_table_reads_at_eighty_columns(project: Path, capsys: Capture) -> No
     text = "\n".join(lines)
     assert "outcome: ended in answer (tool_result), expected pending" in text
     assert "asked: Please refund 200 for order" in text
-    assert "said: Refunded 200 for order" in text
+    assert "said: [scripted] Refunded 200 for order" in text
     assert "Next: mend what got worse." in text
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -110,12 +111,14 @@ def test_reconcile_tells_what_happened(project: staid.Project) -> None:
     assert tool.reconcile(params, CALL) is False
     invoke(tool, arguments)
     assert tool.reconcile(params, CALL) is True
+    assert tool.reconcile(params, replace(CALL, key="key-2")) is False
     calendar = project.tools["calendar.book"]
     slot, _ = canonical_arguments(calendar.params, booking("2027-01-12T10:00:00+01:00"))
     assert calendar.reconcile is not None
     assert calendar.reconcile(slot, CALL) is False
     calendar.invoke(slot, CALL)
     assert calendar.reconcile(slot, CALL) is True
+    assert calendar.reconcile(slot, replace(CALL, key="key-2")) is False
 
 
 def test_a_torn_line_is_mended(project: staid.Project) -> None:
@@ -162,21 +165,24 @@ def test_calls_may_follow_each_other(project: staid.Project) -> None:
     assert len(book(project, "calendar.jsonl")) == 3
 
 
-def test_one_slot_goes_to_one_of_many(project: staid.Project) -> None:
-    """Twelve threads want the same hour; one gets it."""
+@pytest.mark.skipif(sys.platform == "win32", reason="the books are locked on POSIX only")
+def test_a_booking_waits_for_another_process(project: staid.Project) -> None:
+    """While somebody else holds the book a booking waits, and then sees what they wrote."""
+    import fcntl
+
     tool = project.tools["calendar.book"]
-
-    def attempt(number: int) -> bool:
-        try:
-            invoke(tool, booking("2027-01-12T10:00:00+01:00"), key=f"key-{number}")
-        except staid.NotDone:
-            return False
-        return True
-
-    with ThreadPoolExecutor(12) as pool:
-        won = sum(pool.map(attempt, range(12)))
-    assert won == 1
-    assert len(book(project, "calendar.jsonl")) == 1
+    taken = invoke(tool, booking("2027-01-12T14:00:00+01:00"))
+    path = project.settings.directory_path / "calendar.jsonl"
+    with ThreadPoolExecutor(1) as pool:
+        with path.open("a", encoding="utf-8") as other:
+            fcntl.flock(other, fcntl.LOCK_EX)
+            attempt = pool.submit(invoke, tool, booking("2027-01-12T10:00:00+01:00"), "key-2")
+            with pytest.raises(TimeoutError):
+                attempt.result(timeout=0.2)
+            slot = {"start": "2027-01-12T09:00:00+00:00", "end": "2027-01-12T10:00:00+00:00"}
+            other.write(json.dumps({**taken, **slot, "key": "key-3"}) + "\n")
+        with pytest.raises(staid.NotDone):
+            attempt.result(timeout=10)
 
 
 def test_results_are_told_in_plain_words(project: staid.Project) -> None:

@@ -38,7 +38,7 @@ class Cache:
         the store's `position` (then it belongs to another store).
         """
         try:
-            with np.load(self.path, allow_pickle=False) as stored:
+            with self.path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
                 stamp = json.loads(bytes(stored["stamp"]))
                 if self._stamp(stamp["position"]) != stamp or stamp["position"] > position:
                     return None

@@ -21,7 +21,8 @@ def refused(text: str) -> RowRefused:
 def test_a_whole_row() -> None:
     """All five fields arrive; others are left alone; a number can be an id."""
     row = parse_row(
-        '{"id": 7, "title": " A\\nB ", "text": "x\\r\\ny", "acl": [["public"]], "metadata": {"k": [1]}, "z": 1}',
+        '{"id": 7, "title": " A\\nB ", "text": "x\\r\\ny", "acl": [["public"]],'
+        ' "metadata": {"k": [1]}, "z": 1}',
         {},
     )
     assert (row.id, row.title, row.text) == ("7", "A B", "x\ny")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
+
 import pytest
 
 from staid.domain.errors import DocumentUnreadable
@@ -42,7 +45,7 @@ def test_underlined_headings() -> None:
 
 
 def test_heading_without_text_is_kept() -> None:
-    """A heading with nothing below it stays a section; one with sub-headings lives in their paths."""
+    """A heading with nothing below it stays a section; above others it lives in their paths."""
     parsed = read("## Empty\n## Outer\n### Inner\nx\n")
     assert [s.path for s in parsed.sections] == [("Empty",), ("Outer", "Inner")]
 
@@ -62,7 +65,7 @@ def test_front_matter_gives_the_title() -> None:
 
 def test_rule_at_the_top_is_not_front_matter() -> None:
     """A document that begins with a rule keeps its text."""
-    assert body("---\nSome prose here\n---\nmore") == "Some prose here\nmore"
+    assert body("---\nSome prose\nhere\n---\nmore") == "Some prose\nhere\nmore"
     assert body("---\nkey: never closed\n\ntext") == "key: never closed\n\ntext"
 
 
@@ -152,11 +155,7 @@ def test_byte_order_mark_and_line_ends() -> None:
 )
 def test_hostile_lines_cost_linear_time(unit: str) -> None:
     """A line of 400 kB made of half-open marks is read at once, not in quadratic time."""
-    import time
-
     began = time.process_time()
-    try:
+    with contextlib.suppress(DocumentUnreadable):
         read(unit * (400_000 // len(unit)) + " end")
-    except DocumentUnreadable:
-        pass
     assert time.process_time() - began < 5  # quadratic time would be minutes

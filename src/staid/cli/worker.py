@@ -1,0 +1,50 @@
+"""`staid worker`: background work of one project."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+import typer
+
+from staid.cli import output
+from staid.project.working import Worked, work_once
+
+
+def worker(
+    *,
+    once: Annotated[bool, typer.Option("--once", help="One round, then leave.")] = False,
+    every: Annotated[float, typer.Option(min=0.2, help="Seconds between rounds.")] = 2.0,
+) -> None:
+    """Carries on decided runs, finds lost executions, expires old requests. Example: staid worker."""
+    asyncio.run(_work(once=once, every=every))
+
+
+async def _work(*, once: bool, every: float) -> None:
+    project = output.project()
+    if not once:
+        output.say("staid worker: looking for decided runs; Ctrl-C ends it")
+    while True:
+        done = await work_once(project)
+        if once or done.in_doubt or done.expired or done.resumed or done.failed:
+            output.emit(_json(done), _lines(done))
+        if once:
+            return
+        await asyncio.sleep(every)
+
+
+def _json(done: Worked) -> dict[str, object]:
+    return {
+        "in_doubt": list(done.in_doubt),
+        "expired": list(done.expired),
+        "resumed": list(done.resumed),
+        "failed": [{"run": run, "error": error} for run, error in done.failed],
+    }
+
+
+def _lines(done: Worked) -> list[str]:
+    lines = [f"in doubt: {call}; staid approvals list" for call in done.in_doubt]
+    lines += [f"expired: {call}" for call in done.expired]
+    lines += [f"carried on: {run}" for run in done.resumed]
+    lines += [f"not yet: {run}: {error}" for run, error in done.failed]
+    return lines or ["Nothing to do."]

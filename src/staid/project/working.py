@@ -1,0 +1,53 @@
+"""What happens without anybody asking: lost executions found, decided runs carried on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from staid.domain.call import CallState
+from staid.domain.errors import StaidError
+from staid.project.deciding import carry_on
+
+if TYPE_CHECKING:
+    from staid.project.project import Project
+
+
+@dataclass(frozen=True, slots=True)
+class Worked:
+    """What one round did."""
+
+    in_doubt: tuple[str, ...]
+    """Calls whose executor was lost and whose effect nobody knows."""
+    expired: tuple[str, ...]
+    resumed: tuple[str, ...]
+    """Runs that went on because nothing in them waits any more."""
+    failed: tuple[tuple[str, str], ...]
+    """Runs that could not go on now, with the error; the next round tries again."""
+
+
+async def work_once(project: Project) -> Worked:
+    """Sweep lost executions and old requests, then carry on every run that nobody waits for.
+
+    Safe to run in any number of processes: every move is a compare-and-set, every resume a claim.
+    """
+    wiring = project.wiring
+    swept = await wiring.gate.sweep()
+    resumed: list[str] = []
+    failed: list[tuple[str, str]] = []
+    for run in wiring.records.runs(limit=10_000, state="parked"):
+        calls = wiring.ledger.calls(run.run)
+        waits = {CallState.PENDING, CallState.IN_DOUBT, CallState.EXECUTING}
+        if any(call.state in waits for call in calls):
+            continue
+        try:
+            if await carry_on(project, run.run) is not None:
+                resumed.append(run.run)
+        except StaidError as error:
+            failed.append((run.run, str(error)))
+    return Worked(
+        tuple(r.call.id for r in swept.in_doubt),
+        tuple(r.call.id for r in swept.expired),
+        tuple(resumed),
+        tuple(failed),
+    )

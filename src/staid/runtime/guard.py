@@ -1,0 +1,344 @@
+"""The gate as a plain decorator: bounds, approval and at most one effect for existing functions.
+
+For agents that run on another framework, or none. A guarded function keeps its name and signature
+and does nothing unless somebody acts:
+
+    guard = Guard(project.add_tool, lambda: gate, begin_run, end_run)
+
+    @guard("refund.issue", effect="write", requires_approval=lambda p: p.amount > 100)
+    def refund(order_id: str, amount: Decimal) -> dict: ...
+
+    with guard.acting(ada, agent="crew", key="ticket-4711"):
+        refund("1001", Decimal(50))
+
+The same call with the same arguments inside one `acting` context is one call: repeated, it returns
+the result of its one execution. `key` makes that hold across processes and restarts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import warnings
+from collections.abc import Callable, Coroutine, Generator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar, copy_context
+from dataclasses import dataclass
+from functools import wraps
+from threading import Thread
+from typing import Any, ParamSpec, TypeVar, cast, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create_model
+from pydantic.errors import PydanticUserError
+from pydantic_core import PydanticSerializationError, to_jsonable_python
+
+from staid.domain.call import CallRecord, CallState, Effect, call_digest
+from staid.domain.canonical import Json, digest
+from staid.domain.errors import (
+    ApprovalExpired,
+    CallDenied,
+    CallInDoubt,
+    CallMoved,
+    CallPending,
+    NotDone,
+    ToolInvalid,
+)
+from staid.domain.ids import RunId
+from staid.domain.message import ProposedCall
+from staid.domain.principal import Principal
+from staid.gates.params import Invalid, canonical_arguments
+from staid.gates.tool import Tool, define
+from staid.runtime.gate import Gate, Proposer
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_OVER = frozenset({CallState.FAILED, CallState.EXPIRED, CallState.REVOKED})
+"""Ended without an effect: the same call may be proposed again."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Acting:
+    proposer: Proposer
+    key: str
+
+
+@dataclass(slots=True)
+class _Returned:
+    """What the function itself returned or raised, before it was made recordable."""
+
+    value: object = None
+    ended: bool = False
+    error: BaseException | None = None
+
+
+_acting: ContextVar[_Acting | None] = ContextVar("staid_acting", default=None)
+_returned: ContextVar[_Returned | None] = ContextVar("staid_returned", default=None)
+
+
+class Guard:
+    """Puts the gate before functions that somebody else calls."""
+
+    def __init__(
+        self,
+        register: Callable[[Tool], None],
+        gate: Callable[[], Gate],
+        begin_run: Callable[[Principal, str], RunId],
+        end_run: Callable[[RunId], None] | None = None,
+    ) -> None:
+        """Register tools with `register`, so that an approval elsewhere can execute them.
+
+        `gate` is opened on the first call. `begin_run` records a run for a principal and an agent;
+        `end_run` closes it when the `acting` context ends.
+        """
+        self._register = register
+        self._gate = gate
+        self._begin_run = begin_run
+        self._end_run = end_run
+        self._guarded: set[str] = set()
+
+    def __call__(self, name: str, **options: Any) -> Callable[[Callable[P, R]], Callable[P, R]]:  # noqa: ANN401 - those of gates.tool.define
+        """Guard a function, sync or async; options are those of `staid.gates.tool.define`."""
+
+        def guard(function: Callable[P, R]) -> Callable[P, R]:
+            model = _model(name, function)
+            given: dict[str, Any] = {"params": model, **_described(function), **options}
+            tool = define(_handler(function), name, **given)
+            self._register(tool)
+            self._guarded.add(name)
+            return self._wrap(tool, function)
+
+        return guard
+
+    @contextmanager
+    def acting(
+        self,
+        principal: Principal,
+        agent: str,
+        *,
+        key: str | None = None,
+        allowed: frozenset[str] | None = None,
+        upstream: frozenset[str] = frozenset(),
+    ) -> Generator[RunId]:
+        """Let guarded functions act for a principal, as an agent, inside this context.
+
+        `allowed` is the agent's allowlist; None allows every function guarded here.
+        """
+        run = self._begin_run(principal, agent)
+        names = frozenset(self._guarded) if allowed is None else allowed
+        proposer = Proposer(run, agent, names, principal, upstream)
+        token = _acting.set(_Acting(proposer, key or run))
+        try:
+            yield run
+        finally:
+            _acting.reset(token)
+            if self._end_run is not None:
+                self._end_run(run)
+
+    def _wrap(self, tool: Tool, function: Callable[P, R]) -> Callable[P, R]:
+        signature = inspect.signature(function)
+        restore = _restorer(function)
+
+        async def perform(*args: P.args, **kwargs: P.kwargs) -> object:
+            bound = signature.bind(*args, **kwargs)
+            return await self._perform(tool, bound.arguments, restore)
+
+        if inspect.iscoroutinefunction(function):
+            return wraps(function)(cast("Callable[P, R]", perform))
+
+        @wraps(function)
+        def blocking(*args: P.args, **kwargs: P.kwargs) -> R:
+            return cast("R", _blocking(lambda: perform(*args, **kwargs)))
+
+        return blocking
+
+    async def _perform(
+        self, tool: Tool, bound: Mapping[str, object], restore: Callable[[Json], object]
+    ) -> object:
+        acting = _acting.get()
+        if acting is None:
+            detail = "nobody acts here; call it inside `with project.acting(as_=…, agent=…)`"
+            raise CallDenied(tool=tool.name, rule="acting", detail=detail)
+        arguments = _arguments(tool, bound)
+        returned = _Returned()
+        token = _returned.set(returned)
+        try:
+            record = await self._record(tool, arguments, acting)
+        finally:
+            _returned.reset(token)
+        if record.state is CallState.DONE:
+            return returned.value if returned.ended else restore(record.result)
+        _refuse(record, returned.error)
+        return None
+
+    async def _record(self, tool: Tool, arguments: dict[str, Json], acting: _Acting) -> CallRecord:
+        """Find the call this one repeats, or propose it; execute it where it may run."""
+        gate, proposer = self._gate(), acting.proposer
+        subject, agent = proposer.principal.token, proposer.agent
+        proposal = ProposedCall("", tool.name, arguments)
+        try:
+            _, canonical = canonical_arguments(tool.params, arguments)
+        except Invalid:
+            return await gate.act(proposal, proposer)  # recorded as denied
+        asked = call_digest(tool.name, canonical)
+        key, known = await asyncio.to_thread(
+            _attempt, gate, digest([acting.key, subject, agent, asked])
+        )
+        if known is None and tool.effect is not Effect.READ:
+            known = await asyncio.to_thread(gate.open_like, subject, agent, asked)
+        if known is None:
+            return await gate.act(proposal, proposer, key=key)
+        return await gate.execute(known.call.id)
+
+
+def _attempt(gate: Gate, base: str) -> tuple[str, CallRecord | None]:
+    """Return the key of this attempt, with the call that was recorded under it.
+
+    A call that ended without an effect makes way for another attempt; a human's deny does not.
+    """
+    number = 1
+    while True:
+        key = f"grd_{base}_{number}"
+        known = gate.find(key)
+        if known is None:
+            return key, None
+        by_rule = known.state is CallState.DENIED and known.approval is None
+        if known.state not in _OVER and not by_rule:
+            return key, known
+        number += 1
+
+
+def _refuse(record: CallRecord, error: BaseException | None) -> None:
+    """Raise what the caller of a guarded function has to know about a call that is not done."""
+    name, call = record.call.tool, record.call.id
+    match record.state:
+        case CallState.PENDING:
+            raise CallPending(tool=name, approval=record.approval)
+        case CallState.IN_DOUBT:
+            raise CallInDoubt(call=call, tool=name) from error
+        case CallState.FAILED:
+            raise error or NotDone(record.error or "the call failed")
+        case CallState.EXPIRED:
+            raise ApprovalExpired(approval=record.approval, at="the end of its time")
+        case CallState.DENIED | CallState.REVOKED:
+            detail = record.error or record.ruling.message
+            if record.approval is not None and record.state is CallState.DENIED:
+                detail = "a human said no"
+            raise CallDenied(tool=name, rule=record.ruling.rule, detail=detail)
+        case _:
+            raise CallMoved(call=call, found=record.state.value, expected="done")
+
+
+def _arguments(tool: Tool, bound: Mapping[str, object]) -> dict[str, Json]:
+    try:
+        return cast("dict[str, Json]", to_jsonable_python(dict(bound)))
+    except (PydanticSerializationError, ValueError) as error:
+        detail = f"the arguments cannot be written down: {error}"
+        raise CallDenied(tool=tool.name, rule="schema", detail=detail) from error
+
+
+def _described(function: Callable[..., object]) -> dict[str, str]:
+    text = inspect.getdoc(function)
+    return {"description": text} if text else {}
+
+
+def _model(name: str, function: Callable[..., object]) -> type[BaseModel]:
+    """Build the params model from a signature; raise `ToolInvalid` for what cannot be gated."""
+    try:
+        hints = get_type_hints(function, include_extras=True)
+        parameters = inspect.signature(function).parameters.values()
+    except (NameError, TypeError, ValueError) as error:
+        raise ToolInvalid(tool=name, detail=f"its signature cannot be read: {error}") from error
+    fields: dict[str, Any] = {}
+    for parameter in parameters:
+        if parameter.kind in {parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD}:
+            raise ToolInvalid(
+                tool=name, detail=f"*{parameter.name} has no bounds; name its arguments"
+            )
+        if parameter.name not in hints:
+            detail = (
+                f"its parameter {parameter.name!r} is not annotated; methods are guarded inside"
+            )
+            raise ToolInvalid(tool=name, detail=detail)
+        default = ... if parameter.default is parameter.empty else parameter.default
+        fields[parameter.name] = (hints[parameter.name], default)
+    title = "".join(part.capitalize() for part in name.replace("_", ".").split("."))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a parameter may be called `json` or `model_name`
+            return create_model(title, __config__=ConfigDict(protected_namespaces=()), **fields)
+    except (PydanticUserError, NameError, TypeError) as error:
+        detail = f"its parameters cannot be validated: {str(error).splitlines()[0]}"
+        raise ToolInvalid(tool=name, detail=detail) from error
+
+
+def _handler(function: Callable[..., object]) -> Callable[..., object]:
+    """Call the function with the fields of its params, and keep what it returned for its caller."""
+    parameters = inspect.signature(function).parameters.values()
+    positional = [p.name for p in parameters if p.kind is p.POSITIONAL_ONLY]
+    keywords = [p.name for p in parameters if p.kind is not p.POSITIONAL_ONLY]
+
+    def call(params: BaseModel) -> object:
+        before = [getattr(params, name) for name in positional]
+        return function(*before, **{name: getattr(params, name) for name in keywords})
+
+    def sync(params: BaseModel) -> object:
+        returned = _returned.get() or _Returned()
+        try:
+            returned.value = call(params)
+        except BaseException as error:
+            returned.error = error
+            raise
+        returned.ended = True
+        return returned.value
+
+    async def asynchronous(params: BaseModel) -> object:
+        returned = _returned.get() or _Returned()
+        try:
+            returned.value = await cast("Coroutine[Any, Any, object]", call(params))
+        except BaseException as error:
+            returned.error = error
+            raise
+        returned.ended = True
+        return returned.value
+
+    return asynchronous if inspect.iscoroutinefunction(function) else sync
+
+
+def _restorer(function: Callable[..., object]) -> Callable[[Json], object]:
+    """Return how a recorded result becomes again what the function is annotated to return."""
+    annotation = get_type_hints(function, include_extras=True).get("return")
+
+    def restore(result: Json) -> object:
+        if annotation is None:
+            return result
+        try:
+            return TypeAdapter[object](annotation).validate_python(result)
+        except (ValidationError, PydanticUserError):
+            return result
+
+    return restore
+
+
+def _blocking(work: Callable[[], Coroutine[Any, Any, object]]) -> object:
+    """Run async work for a sync caller, also when that caller sits inside a running loop."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work())
+    outcome: list[object] = []
+    errors: list[BaseException] = []
+    context = copy_context()
+
+    def run() -> None:
+        try:
+            outcome.append(context.run(lambda: asyncio.run(work())))
+        except BaseException as error:  # noqa: BLE001 - raised again for the caller below
+            errors.append(error)
+
+    thread = Thread(target=run, name="staid-guard")
+    thread.start()
+    thread.join()
+    if errors:
+        raise errors[0]
+    return outcome[0]

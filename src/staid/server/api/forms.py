@@ -1,0 +1,308 @@
+"""The JSON forms of the HTTP API: those of the command line's `--json`, described for OpenAPI."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+
+from staid.domain import outcome as outcomes
+from staid.domain.call import ApprovalRecord
+from staid.domain.canonical import plain, timestamp
+from staid.domain.records import Handoff, RunRecord
+from staid.server.reader import WITHHELD, RunView
+from staid.tracing.story import Story, story_json
+
+
+class ErrorBody(BaseModel):
+    """A coded error."""
+
+    code: str
+    message: str
+    hint: str
+
+
+class ErrorAnswer(BaseModel):
+    """What every refused or failed request answers."""
+
+    error: ErrorBody
+
+
+class EvidenceForm(BaseModel):
+    """One thing the answer may rest on, best first."""
+
+    document: str
+    chunk: str
+    rank: int
+
+
+class CitationForm(BaseModel):
+    """Verbatim words of a source that back a statement."""
+
+    document: str
+    chunk: str
+    quote: str
+
+
+class OutcomeForm(BaseModel):
+    """How a turn ended."""
+
+    outcome: str | None
+    reason: str | None
+    text: str | None
+    confidence: float | None
+    similarity: float | None
+    floor: float | None
+    evidence: list[EvidenceForm]
+    citations: list[CitationForm]
+    run: str
+    approvals: list[str]
+    handoff: str | None
+
+
+class RunForm(BaseModel):
+    """A run as it stands."""
+
+    run: str
+    conversation: str
+    agent: str
+    asker: str
+    state: str
+    outcome: str | None
+    reason: str | None
+    confidence: float | None
+    started_at: str
+    ended_at: str | None
+
+
+class RunShown(RunForm, OutcomeForm):  # pyright: ignore[reportIncompatibleVariableOverride]  # shared fields agree
+    """A run with its outcome; null and empty where there is none or it is withheld."""
+
+    withheld: bool
+    """Whether anything was left out for this reader."""
+
+
+class RunList(BaseModel):
+    """Own runs, newest first."""
+
+    runs: list[RunForm]
+
+
+class StepForm(BaseModel):
+    """One sentence, and the numbers of the facts it rests on."""
+
+    text: str
+    facts: list[int]
+    kind: str
+    decided: bool
+
+
+class DecidingForm(BaseModel):
+    """The sentence that decided."""
+
+    text: str
+    facts: list[int]
+    kind: str
+
+
+class StoryForm(BaseModel):
+    """A run told for a reader."""
+
+    run: str
+    outcome: str
+    steps: list[StepForm]
+    deciding: DecidingForm | None
+    story: str
+
+
+class ApprovalForm(BaseModel):
+    """A request for a human decision."""
+
+    id: str
+    state: str
+    tool: str
+    arguments: dict[str, Any]
+    rule: str
+    message: str
+    digest: str
+    run: str
+    requested_at: str
+    expires_at: str
+    decision: str | None
+    decided_by: str | None
+    decided_at: str | None
+    reason: str | None
+    preview: str | None
+
+
+class ApprovalList(BaseModel):
+    """What this principal may decide or asked for, oldest first."""
+
+    approvals: list[ApprovalForm]
+
+
+class DecidedForm(ApprovalForm):
+    """The request after the decision, and the outcome of its run if it went on."""
+
+    outcome: OutcomeForm | None
+    problem: ErrorBody | None
+    """Why the run could not go on although the decision is recorded."""
+
+
+class HandoffForm(BaseModel):
+    """A question in a teammate's queue."""
+
+    id: str
+    run: str
+    state: str
+    reason: str
+    asker: str
+    question: str
+    opened_at: str
+    answered_by: str | None
+
+
+class HandoffList(BaseModel):
+    """Hand-offs of own questions, oldest first."""
+
+    handoffs: list[HandoffForm]
+
+
+class Question(BaseModel):
+    """What to ask."""
+
+    text: str
+    agent: str | None = None
+    conversation: str | None = None
+    key: str | None = Field(default=None, description="The same key returns the same outcome.")
+
+
+class Verdict(BaseModel):
+    """What to decide."""
+
+    decision: Literal["approve", "deny"]
+    seen: str = Field(min_length=1, description="The digest that was looked at.")
+    reason: str = Field(default="", description="Required to deny.")
+
+
+def outcome_form(outcome: outcomes.Outcome) -> OutcomeForm:
+    """Return an outcome in the form of the contract."""
+    return OutcomeForm(
+        outcome=outcome.outcome,
+        reason=outcome.reason,
+        text=outcome.text,
+        confidence=outcome.confidence,
+        similarity=outcome.similarity,
+        floor=outcome.floor,
+        evidence=[
+            EvidenceForm(document=e.document, chunk=e.chunk, rank=e.rank) for e in outcome.evidence
+        ],
+        citations=[
+            CitationForm(document=c.document, chunk=c.chunk, quote=c.quote)
+            for c in outcome.citations
+        ],
+        run=outcome.run,
+        approvals=list(outcome.approvals),
+        handoff=outcome.handoff,
+    )
+
+
+def run_form(record: RunRecord) -> RunForm:
+    """Return a run in the form of the contract."""
+    return RunForm(
+        run=record.run,
+        conversation=record.conversation,
+        agent=record.agent,
+        asker=record.asker,
+        state=record.state,
+        outcome=record.outcome,
+        reason=record.reason,
+        confidence=record.confidence,
+        started_at=timestamp(record.started_at),
+        ended_at=_time(record.ended_at),
+    )
+
+
+def run_shown(view: RunView) -> RunShown:
+    """Return a run with its outcome, as this reader may see it."""
+    run = run_form(view.record).model_dump()
+    if view.outcome is not None:
+        return RunShown(
+            **{**run, **outcome_form(view.outcome).model_dump()}, withheld=view.withheld
+        )
+    left_out = view.withheld and view.record.outcome is not None
+    if left_out:
+        run["confidence"] = None
+    return RunShown(
+        **run,
+        text=WITHHELD if left_out else None,
+        similarity=None,
+        floor=None,
+        evidence=[],
+        citations=[],
+        approvals=[],
+        handoff=None,
+        withheld=view.withheld,
+    )
+
+
+def story_form(story: Story) -> StoryForm:
+    """Return a story in the form of the contract."""
+    return StoryForm.model_validate(story_json(story))
+
+
+def approval_form(approval: ApprovalRecord) -> ApprovalForm:
+    """Return a request for a decision in the form of the contract."""
+    return ApprovalForm.model_validate(_approval(approval))
+
+
+def decided_form(
+    approval: ApprovalRecord, outcome: outcomes.Outcome | None, problem: ErrorBody | None
+) -> DecidedForm:
+    """Return what became of a request after a decision."""
+    return DecidedForm.model_validate(
+        {
+            **_approval(approval),
+            "outcome": outcome_form(outcome) if outcome else None,
+            "problem": problem,
+        }
+    )
+
+
+def handoff_form(handoff: Handoff) -> HandoffForm:
+    """Return a hand-off in the form of the contract."""
+    return HandoffForm(
+        id=handoff.id,
+        run=handoff.run,
+        state=handoff.state,
+        reason=handoff.reason,
+        asker=handoff.asker,
+        question=handoff.question,
+        opened_at=timestamp(handoff.opened_at),
+        answered_by=handoff.answered_by,
+    )
+
+
+def _approval(approval: ApprovalRecord) -> dict[str, Any]:
+    return {
+        "id": approval.id,
+        "state": approval.state.value,
+        "tool": approval.call.tool,
+        "arguments": plain(approval.call.arguments),
+        "rule": approval.rule,
+        "message": approval.message,
+        "digest": approval.digest,
+        "run": approval.run,
+        "requested_at": timestamp(approval.requested_at),
+        "expires_at": timestamp(approval.expires_at),
+        "decision": approval.decision,
+        "decided_by": approval.decided_by,
+        "decided_at": _time(approval.decided_at),
+        "reason": approval.reason,
+        "preview": approval.preview,
+    }
+
+
+def _time(value: datetime | None) -> str | None:
+    return timestamp(value) if value is not None else None

@@ -1,0 +1,77 @@
+"""Routes of the JSON API."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+
+from staid.server.api import forms
+from staid.server.decision import decide
+from staid.server.desk import SignedIn
+from staid.server.problem import problem
+
+_ERRORS: dict[int | str, dict[str, Any]] = {
+    status: {"model": forms.ErrorAnswer} for status in (400, 401, 403, 404, 409, 503)
+}
+
+router = APIRouter(prefix="/api", responses=_ERRORS)
+
+
+@router.post("/ask")
+async def ask(visit: SignedIn, question: forms.Question) -> forms.OutcomeForm:
+    """Ask one question as the one who is signed in; every outcome is a 200."""
+    outcome = await visit.ask(question.text, question.agent, question.conversation, question.key)
+    return forms.outcome_form(outcome)
+
+
+@router.get("/runs")
+async def list_runs(visit: SignedIn) -> forms.RunList:
+    """Return own runs, newest first, at most 50."""
+    found = await visit.read(visit.reader.runs)
+    return forms.RunList(runs=[forms.run_form(record) for record in found])
+
+
+@router.get("/runs/{run}")
+async def show_run(visit: SignedIn, run: str) -> forms.RunShown:
+    """Return a run with its outcome, also after a resume."""
+    return forms.run_shown(await visit.read(visit.reader.run, run))
+
+
+@router.get("/runs/{run}/story")
+async def show_story(visit: SignedIn, run: str) -> forms.StoryForm:
+    """Return why a run ended as it did."""
+    return forms.story_form((await visit.read(visit.reader.run, run)).story)
+
+
+@router.get("/approvals")
+async def list_approvals(visit: SignedIn, state: str = "pending") -> forms.ApprovalList:
+    """Return what waits for a decision; with `state=all` also what was decided."""
+    found = await visit.read(visit.reader.approvals, everything=state == "all")
+    return forms.ApprovalList(approvals=[forms.approval_form(each) for each in found])
+
+
+@router.get("/approvals/{approval}")
+async def show_approval(visit: SignedIn, approval: str) -> forms.ApprovalForm:
+    """Return one request with the digest that a decision has to name."""
+    return forms.approval_form((await visit.read(visit.reader.approval, approval)).approval)
+
+
+@router.post("/approvals/{approval}/decide")
+async def decide_approval(
+    visit: SignedIn, approval: str, verdict: forms.Verdict
+) -> forms.DecidedForm:
+    """Approve or deny as the one who is signed in, and carry the run on."""
+    result = await decide(
+        visit, approval, verdict.decision, seen=verdict.seen, reason=verdict.reason
+    )
+    told = problem(result.stuck) if result.stuck else None
+    stuck = forms.ErrorBody(code=told.code, message=told.message, hint=told.hint) if told else None
+    return forms.decided_form(result.approval, result.outcome, stuck)
+
+
+@router.get("/handoffs")
+async def list_handoffs(visit: SignedIn) -> forms.HandoffList:
+    """Return the hand-offs of own questions, oldest first."""
+    found = await visit.read(visit.reader.handoffs)
+    return forms.HandoffList(handoffs=[forms.handoff_form(each) for each in found])

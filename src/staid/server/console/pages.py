@@ -1,0 +1,85 @@
+"""Templates to responses: escaped always, times with their zone."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.requests import Request
+from starlette.responses import HTMLResponse
+
+from staid.domain.canonical import Json, canonical
+from staid.server.desk import Visit, desk_of
+
+_TEMPLATES = Path(__file__).parent.parent / "templates"
+
+
+def page(
+    request: Request,
+    template: str,
+    *,
+    status: int = 200,
+    visit: Visit | None = None,
+    **values: object,
+) -> HTMLResponse:
+    """Return a page for whoever is signed in, or for nobody."""
+    desk = desk_of(request)
+    text = (
+        _environment()
+        .get_template(template)
+        .render(
+            project=desk.project.settings.project.name,
+            principal=visit.principal.token if visit else None,
+            path=request.url.path,
+            now=desk.project.wiring.clock.now(),
+            **values,
+        )
+    )
+    return HTMLResponse(text, status)
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        moment=moment, machine=machine, span=span, argument=argument, mark=mark
+    )
+    return environment
+
+
+def moment(value: datetime) -> str:
+    """Return a time for a person, in UTC and saying so."""
+    return f"{value.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def machine(value: datetime) -> str:
+    """Return a time for a `datetime` attribute."""
+    return f"{value.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def span(value: timedelta) -> str:
+    """Return a length of time in its largest whole unit; what is negative is `0 minutes`."""
+    seconds = max(int(value.total_seconds()), 0)
+    for unit, size in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        if seconds >= size or unit == "minute":
+            count = seconds // size
+            return f"{count} {unit}{'' if count == 1 else 's'}"
+    return ""
+
+
+def argument(value: Json) -> str:
+    """Return an argument of a call: texts as they are, everything else as canonical JSON."""
+    return value if isinstance(value, str) else canonical(value)
+
+
+def mark(value: float) -> str:
+    """Return a value between 0 and 1 as a length of the meter, 0 to 200."""
+    return f"{max(0.0, min(1.0, value)) * 200:.1f}"

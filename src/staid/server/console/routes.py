@@ -1,0 +1,138 @@
+"""Routes of the pages."""
+
+from __future__ import annotations
+
+import secrets
+from hashlib import sha256
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Form, Request
+from starlette.responses import RedirectResponse, Response
+
+from staid.domain.errors import NotSignedIn, SignInLinkInvalid
+from staid.server.auth.cookie import drop_session, session_of, set_session
+from staid.server.console.pages import page
+from staid.server.decision import decide
+from staid.server.desk import SignedIn, desk_of
+from staid.server.problem import problem
+
+router = APIRouter(include_in_schema=False)
+
+_SEE_OTHER = 303
+
+Text = Annotated[str, Form()]
+
+
+@router.get("/sign-in")
+async def sign_in(request: Request, token: str = "") -> Response:
+    """Exchange a sign-in link for a session, once."""
+    sessions = desk_of(request).sessions
+    try:
+        session = sessions.exchange(token)
+    except SignInLinkInvalid:
+        if _signed_in(request):  # the link was opened twice by the same browser
+            return RedirectResponse("/", _SEE_OTHER)
+        raise
+    sessions.end(session_of(request))
+    answer = RedirectResponse("/", _SEE_OTHER)
+    set_session(request, answer, session)
+    return answer
+
+
+def _signed_in(request: Request) -> bool:
+    try:
+        desk_of(request).sessions.principal(session_of(request))
+    except NotSignedIn:
+        return False
+    return True
+
+
+@router.post("/sign-out")
+async def sign_out(request: Request) -> Response:
+    """End the session."""
+    desk_of(request).sessions.end(session_of(request))
+    answer = page(request, "signed_out.html")
+    drop_session(request, answer)
+    return answer
+
+
+@router.get("/")
+async def ask_page(request: Request, visit: SignedIn) -> Response:
+    """Show the form to ask, and the latest runs."""
+    # The agent that is asked where none is named stands first: false sorts before true.
+    agents = sorted(visit.desk.project.agent_names, key=lambda name: name != "support")
+    found = await visit.read(visit.reader.runs, 5)
+    nonce = secrets.token_urlsafe(16)
+    return page(request, "ask.html", visit=visit, agents=agents, runs=found, nonce=nonce)
+
+
+@router.post("/ask")
+async def ask(
+    visit: SignedIn, text: Text = "", agent: Text = "", conversation: Text = "", nonce: Text = ""
+) -> Response:
+    """Ask, then show the run; sending the same form twice asks once."""
+    key = sha256(f"{nonce}\n{agent}\n{text}".encode()).hexdigest() if nonce else None
+    outcome = await visit.ask(text, agent, conversation, key)
+    return RedirectResponse(f"/runs/{outcome.run}", _SEE_OTHER)
+
+
+@router.get("/runs")
+async def runs(request: Request, visit: SignedIn) -> Response:
+    """Show own runs."""
+    return page(request, "runs.html", visit=visit, runs=await visit.read(visit.reader.runs))
+
+
+@router.get("/runs/{run}")
+async def run(request: Request, visit: SignedIn, run: str) -> Response:
+    """Show one run: its outcome and what it rests on."""
+    view = await visit.read(visit.reader.run, run)
+    mine = view.record.asker == visit.principal.token
+    nonce = secrets.token_urlsafe(16)
+    return page(request, "run.html", visit=visit, view=view, mine=mine, nonce=nonce)
+
+
+@router.get("/runs/{run}/story")
+async def story(request: Request, visit: SignedIn, run: str) -> Response:
+    """Show why a run ended as it did."""
+    view = await visit.read(visit.reader.run, run)
+    return page(request, "story.html", visit=visit, view=view)
+
+
+@router.get("/approvals")
+async def approvals(request: Request, visit: SignedIn, state: str = "pending") -> Response:
+    """Show the inbox; with `state=all` also what was decided."""
+    everything = state == "all"
+    found = await visit.read(visit.reader.approvals, everything=everything)
+    return page(request, "approvals.html", visit=visit, approvals=found, everything=everything)
+
+
+@router.get("/approvals/{approval}")
+async def approval(request: Request, visit: SignedIn, approval: str) -> Response:
+    """Show one request, and the form to decide it."""
+    view = await visit.read(visit.reader.approval, approval)
+    return page(request, "approval.html", visit=visit, view=view, item=view.approval, stuck=None)
+
+
+@router.post("/approvals/{approval}")
+async def decide_approval(
+    request: Request,
+    visit: SignedIn,
+    approval: str,
+    decision: Annotated[Literal["approve", "deny"], Form()],
+    seen: Annotated[str, Form(min_length=1)],
+    reason: Text = "",
+) -> Response:
+    """Decide, carry the run on, and show what became of it."""
+    result = await decide(visit, approval, decision, seen=seen, reason=reason)
+    if result.stuck is None:
+        return RedirectResponse(f"/approvals/{approval}", _SEE_OTHER)
+    view = await visit.read(visit.reader.approval, approval)
+    stuck = problem(result.stuck)
+    return page(request, "approval.html", visit=visit, view=view, item=view.approval, stuck=stuck)
+
+
+@router.get("/handoffs")
+async def handoffs(request: Request, visit: SignedIn) -> Response:
+    """Show the hand-offs of own questions."""
+    found = await visit.read(visit.reader.handoffs)
+    return page(request, "handoffs.html", visit=visit, handoffs=found)

@@ -1,0 +1,64 @@
+"""A decision over HTTP: recorded for who is signed in, on the call that was looked at."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Literal
+
+from staid.domain.call import ApprovalRecord
+from staid.domain.errors import StaidError, UsageInvalid
+from staid.domain.outcome import Outcome
+from staid.project.deciding import Decided, carry_on
+from staid.project.deciding import decide as record_decision
+from staid.server.desk import Visit
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of a request after a decision."""
+
+    approval: ApprovalRecord
+    outcome: Outcome | None
+    stuck: StaidError | None
+    """Why the run could not go on although the decision is recorded."""
+
+
+async def decide(
+    visit: Visit, approval: str, decision: Literal["approve", "deny"], *, seen: str, reason: str
+) -> Result:
+    """Record the decision and carry the run on; an error means that nothing was decided.
+
+    Raises what `staid.project.deciding.decide` raises, and `ApprovalNotFound` where the request
+    concerns others alone.
+    """
+    await visit.read(visit.reader.approval, approval)
+    if decision == "deny" and not reason.strip():
+        raise UsageInvalid(
+            detail="a denial needs a reason",
+            hint="Say why: the asker and the record keep it. Nothing was decided.",
+        )
+    project = visit.desk.project
+
+    def record() -> Decided:
+        # The decision is a synchronous write, so it runs on a thread of the pool, not on the loop.
+        return asyncio.run(
+            record_decision(
+                project,
+                approval,
+                decision,
+                approver=visit.principal,
+                reason=reason.strip(),
+                seen=seen,
+                resume=False,
+            )
+        )
+
+    decided = await visit.desk.off_loop(record)
+    outcome, stuck = None, None
+    try:
+        outcome = await carry_on(project, decided.approval.run)
+    except StaidError as error:
+        stuck = error
+    found = await visit.desk.off_loop(project.wiring.ledger.approval, decided.approval.id)
+    return Result(found, outcome, stuck)

@@ -1,0 +1,268 @@
+"""What one principal may see of what was recorded: by recorded labels and by rights as of now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import cast
+
+from sqlalchemy import select
+
+from staid.access.evaluate import permits
+from staid.domain.call import ApprovalRecord, CallState
+from staid.domain.errors import (
+    ApprovalNotFound,
+    ApproverNotAllowed,
+    DocumentAmbiguous,
+    DocumentNotFound,
+    RunNotFound,
+    StaidError,
+)
+from staid.domain.events import EventKind, JournalRow
+from staid.domain.ids import ApprovalId, RunId
+from staid.domain.outcome import Outcome
+from staid.domain.principal import Principal
+from staid.domain.records import Handoff, RunRecord
+from staid.gates.approval import check_decision
+from staid.project.project import Project
+from staid.runtime.released import outcome_of
+from staid.store import tables
+from staid.tracing.story import Step, Story, tell
+
+WITHHELD = "withheld: you may not read its source"
+"""What stands in the place of a text."""
+
+_DERIVED = frozenset(
+    {
+        EventKind.MODEL_REQUESTED,
+        EventKind.MODEL_RETURNED,
+        EventKind.CALL_PROPOSED,
+        EventKind.CALL_RULED,
+        EventKind.CALL_EXECUTED,
+        EventKind.CALL_IN_DOUBT,
+        EventKind.APPROVAL_REQUESTED,
+        EventKind.STATEMENT_CHECKED,
+        EventKind.ANSWER_REVISED,
+        EventKind.OUTCOME_DECIDED,
+    }
+)
+"""What may carry words of the passages: readable only while all of them are."""
+_MEASURED = frozenset({EventKind.RETRIEVAL_DONE, EventKind.FLOOR_COMPARED})
+"""Facts without a text that still say something about the passages."""
+
+_SILENT: Mapping[EventKind, str] = {
+    EventKind.RETRIEVAL_DONE: "What the search found",
+    EventKind.PASSAGE_KEPT: "The best passage",
+    EventKind.FLOOR_COMPARED: "What was measured",
+    EventKind.STATEMENT_CHECKED: "A statement of the draft",
+}
+"""Kinds whose very facts name or measure a source: nothing of them is told. Of the others the ids
+and rules are told, which this reader sees at the approval anyway, and the text is left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A passage of a run as its present reader sees it."""
+
+    rank: int
+    document: str | None
+    """None where it is withheld, and then so is everything else."""
+    title: str = ""
+    section: str = ""
+    text: str = ""
+    chunk: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """A run as its present reader sees it."""
+
+    record: RunRecord
+    question: str | None
+    """None where it is withheld or erased."""
+    outcome: Outcome | None
+    """None while there is none, or where its text is withheld."""
+    passages: tuple[Seen, ...]
+    story: Story
+    withheld: bool
+    """Whether anything was left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalView:
+    """A request for a decision as its present reader sees it."""
+
+    approval: ApprovalRecord
+    refused: str | None
+    """Why this reader may not decide it, or None."""
+    run: RunView | None
+    """The run behind it; None for guarded code that runs elsewhere."""
+
+
+class Reader:
+    """Shows a principal its own runs, and of others' what its labels and role permit.
+
+    Whatever it may not see at all is "not found", exactly as what does not exist.
+    """
+
+    def __init__(self, project: Project, principal: Principal) -> None:
+        """Read for this principal, whose groups are those of now."""
+        self._project = project
+        self._principal = principal
+
+    # --- runs ------------------------------------------------------------------------------
+
+    def runs(self, limit: int = 50) -> list[RunRecord]:
+        """Return the newest runs that this principal asked for, newest first."""
+        run = tables.run.c
+        query = (
+            select(run.id)
+            .where(run.asker == self._principal.token)
+            .order_by(run.started_at.desc(), run.id.desc())
+            .limit(limit)
+        )
+        with self._project.wiring.store.read() as connection:
+            found = connection.execute(query).scalars().all()
+        return [self._project.wiring.records.run(each) for each in found]
+
+    def run(self, run: str) -> RunView:
+        """Return a run; raise `RunNotFound` also where this principal has no business with it."""
+        view = self._view(run)
+        mine = view.record.asker == self._principal.token
+        if mine or not view.withheld or self._decides(run):
+            return view
+        raise RunNotFound(run=run)
+
+    def _view(self, run: str) -> RunView:
+        records = self._project.wiring.records
+        record = records.run(run)
+        rows = records.rows(run)
+        hidden = self._hidden(rows)
+        asked = next((r for r in rows if r.kind is EventKind.RUN_STARTED), None)
+        open_ = asked is not None and asked.seq not in hidden
+        return RunView(
+            record=record,
+            question=_text(asked, "question") if open_ else None,
+            outcome=_outcome(run, rows, hidden),
+            passages=tuple(_passages(rows, hidden)),
+            story=_story(run, rows, hidden),
+            withheld=bool(hidden),
+        )
+
+    def _hidden(self, rows: Sequence[JournalRow]) -> frozenset[int]:
+        """Return the numbers of the facts that this principal may not read."""
+        kept = [row for row in rows if row.kind is EventKind.PASSAGE_KEPT]
+        lost = {row.seq for row in kept if not self._may_read(row)}
+        hidden = lost | {
+            row.seq
+            for row in rows
+            if row.content is not None and not permits(row.label, self._principal.tokens)
+        }
+        if lost:
+            hidden |= {row.seq for row in rows if row.kind in _DERIVED | _MEASURED}
+        return frozenset(hidden)
+
+    def _may_read(self, row: JournalRow) -> bool:
+        """Tell whether both the recorded and the present label of a passage permit."""
+        if not permits(row.label, self._principal.tokens):
+            return False
+        document = f"{row.fact['source']}/{row.fact['document']}"
+        try:
+            present = self._project.wiring.corpus.find(document)
+        except (DocumentNotFound, DocumentAmbiguous):
+            return False
+        return permits(present.label, self._principal.tokens)
+
+    def _decides(self, run: str) -> bool:
+        ledger = self._project.wiring.ledger
+        asked = [call.approval for call in ledger.calls(RunId(run)) if call.approval is not None]
+        return any(self._refused(ledger.approval(each)) is None for each in asked)
+
+    # --- approvals -------------------------------------------------------------------------
+
+    def approvals(self, *, everything: bool = False) -> list[ApprovalRecord]:
+        """Return what this principal may decide or asked for, oldest first.
+
+        Without `everything` only what waits: pending, or in doubt.
+        """
+        ledger = self._project.wiring.ledger
+        ledger.sweep()
+        states = [None] if everything else [CallState.PENDING, CallState.IN_DOUBT]
+        return [a for state in states for a in ledger.approvals(state) if self._concerned(a)]
+
+    def approval(self, approval: str) -> ApprovalView:
+        """Return one request; raise `ApprovalNotFound` also where it concerns others alone."""
+        ledger = self._project.wiring.ledger
+        ledger.sweep()
+        found = ledger.approval(ApprovalId(approval))
+        if not self._concerned(found):
+            raise ApprovalNotFound(approval=approval)
+        return ApprovalView(found, self._refused(found), self._run_of(found))
+
+    def _run_of(self, approval: ApprovalRecord) -> RunView | None:
+        try:
+            return self._view(approval.run)
+        except RunNotFound:
+            return None
+
+    def _concerned(self, approval: ApprovalRecord) -> bool:
+        asked = approval.call.subject == self._principal.token
+        return asked or self._refused(approval) is None
+
+    def _refused(self, approval: ApprovalRecord) -> str | None:
+        """Return why this principal may never decide this request, whatever its state."""
+        try:
+            check_decision(approval, self._principal, self._project.wiring.clock.now())
+        except ApproverNotAllowed as error:
+            return str(error.values["detail"])
+        except StaidError:
+            return None  # it is over, but it was this principal's to decide
+        return None
+
+    # --- hand-offs -------------------------------------------------------------------------
+
+    def handoffs(self) -> list[Handoff]:
+        """Return the hand-offs of this principal's own questions, oldest first."""
+        found = self._project.wiring.records.handoffs(limit=100_000)
+        return [handoff for handoff in found if handoff.asker == self._principal.token]
+
+
+def _text(row: JournalRow | None, name: str) -> str | None:
+    if row is None or row.body is None:
+        return None
+    return cast("str | None", row.body.get(name))
+
+
+def _outcome(run: str, rows: Sequence[JournalRow], hidden: frozenset[int]) -> Outcome | None:
+    decided = [row for row in rows if row.kind is EventKind.OUTCOME_DECIDED]
+    if not decided or decided[-1].seq in hidden:
+        return None
+    return outcome_of(run, rows)
+
+
+def _passages(rows: Sequence[JournalRow], hidden: frozenset[int]) -> Iterator[Seen]:
+    """Yield the passages of the last search: a resumed run has searched again."""
+    searches = [row.seq for row in rows if row.kind is EventKind.RETRIEVAL_DONE]
+    last = searches[-1] if searches else 0
+    for row in rows:
+        if row.kind is not EventKind.PASSAGE_KEPT or row.seq < last:
+            continue
+        rank = cast("int", row.fact["rank"])
+        if row.seq in hidden:
+            yield Seen(rank, None)
+            continue
+        told = {name: _text(row, name) or "" for name in ("title", "section", "text")}
+        yield Seen(rank, str(row.fact["document"]), **told, chunk=str(row.fact["chunk"]))
+
+
+def _story(run: str, rows: Sequence[JournalRow], hidden: frozenset[int]) -> Story:
+    """Tell the story without a word of what is hidden."""
+    note = {"question": WITHHELD, "text": WITHHELD}
+    told = tell(run, [replace(row, body=note) if row.seq in hidden else row for row in rows])
+    kinds = {row.seq: row.kind for row in rows if row.seq in hidden}
+    return replace(told, steps=tuple(_shown(step, kinds) for step in told.steps))
+
+
+def _shown(step: Step, hidden: Mapping[int, EventKind]) -> Step:
+    names = [_SILENT[hidden[seq]] for seq in step.facts if hidden.get(seq) in _SILENT]
+    return replace(step, text=f"{names[0]}: {WITHHELD}.") if names else step
