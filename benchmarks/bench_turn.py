@@ -60,12 +60,12 @@ class Quiet:
 
 def corpus(project: Project, embedder: HashingEmbedder, rng: random.Random) -> list[str]:
     """Store documents of ten chunks each and return words that occur in them."""
-    vocabulary = [f"word{n}" for n in range(4000)]
-    weights = [1 / (n + 1) for n in range(4000)]
+    vocabulary = [spoken(number) for number in range(4000)]
+    weights = [1 / (number + 10) for number in range(4000)]
     changes: list[CorpusChange] = []
     for number in range(CHUNKS // 10):
         name = f"d{number}"
-        texts = [" ".join(rng.choices(vocabulary, weights, k=WORDS)) + "." for _ in range(10)]
+        texts = [prose(rng, vocabulary, weights) for _ in range(10)]
         source = Source("bench")
         document = Document(
             source,
@@ -84,6 +84,19 @@ def corpus(project: Project, embedder: HashingEmbedder, rng: random.Random) -> l
     return vocabulary
 
 
+def spoken(number: int) -> str:
+    """Return a made-up word of three syllables, one for each number."""
+    syllables = [c + v for c in "bdfgklmnprstvz" for v in "aeiou"]
+    first, rest = divmod(number, len(syllables))
+    return f"{syllables[rest]}{syllables[first % len(syllables)]}{syllables[(number * 31) % 70]}"
+
+
+def prose(rng: random.Random, vocabulary: list[str], weights: list[float]) -> str:
+    """Return six sentences of 15 words drawn as in natural text (Zipf)."""
+    drawn = rng.choices(vocabulary, weights, k=WORDS)
+    return " ".join(" ".join(drawn[n : n + 15]).capitalize() + "." for n in range(0, WORDS, 15))
+
+
 def indexed(
     embedder: HashingEmbedder, name: str, version: str, ordinal: int, text: str
 ) -> IndexedChunk:
@@ -95,7 +108,9 @@ def indexed(
     return IndexedChunk(chunk, embedder.embed(text), counts, f"{name}-{ordinal}".ljust(64, "0"))
 
 
-async def turns(agent: Agent, vocabulary: list[str], rng: random.Random, groups: list[str]) -> float:
+async def turns(
+    agent: Agent, vocabulary: list[str], rng: random.Random, groups: list[str]
+) -> float:
     """Return CPU milliseconds per turn."""
 
     async def one() -> None:
@@ -117,9 +132,7 @@ def cpu_of(*command: str) -> float:
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        samples.append(
-            (after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime) * 1000
-        )
+        samples.append((after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime) * 1000)
     return median(samples[1:])
 
 
@@ -133,9 +146,7 @@ def measure(folder: Path) -> float:
     project.wiring.__dict__["embedder"] = embedder
     vocabulary = corpus(project, embedder, rng)
     spec = AgentSpec("bench", Quiet)
-    agent = Agent(
-        lambda: spec, lambda: project.wiring.parts, project.wiring.identify, "bench"
-    )
+    agent = Agent(lambda: spec, lambda: project.wiring.parts, project.wiring.identify, "bench")
     groups = [f"group:g{n}" for n in range(10)]
     try:
         return asyncio.run(turns(agent, vocabulary, rng, groups))

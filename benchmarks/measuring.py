@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from traffic import Question, World
 
 from staid.adapters.models.quote import QuoteModel
 from staid.domain.document import Source
@@ -33,6 +32,7 @@ from staid.knowledge.ingest import Ingestor
 from staid.store.corpus import SqlCorpus
 from staid.store.engine import Store
 from staid.store.schema import prepare
+from traffic import Question, World
 
 Floats = NDArray[np.float64]
 TOP = 3
@@ -122,7 +122,7 @@ def _one(question: Question, index: EmbeddedIndex, embedder: RememberingEmbedder
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """What a turn would do: its confidence, whether it answers, whether a right passage is there."""
+    """What a turn would do, and whether a right passage stands among its first three."""
 
     question: Question
     confidence: float
@@ -197,13 +197,14 @@ def fit(values: Floats, right: Floats, share: Floats, ridge: float = 1e-3) -> Fi
     design = np.c_[np.ones(len(values)), (values - means) / scales]
     penalty = np.eye(design.shape[1]) * ridge
     penalty[0, 0] = 0.0
-    beta = np.zeros(design.shape[1])
+    beta: Floats = np.zeros(design.shape[1])
     for _ in range(100):
-        chance = 1 / (1 + np.exp(-design @ beta))
-        gradient = design.T @ (share * (chance - right)) + penalty @ beta
-        curvature = (design * (share * chance * (1 - chance))[:, None]).T @ design + penalty
-        step = np.linalg.solve(curvature + 1e-12 * np.eye(len(beta)), gradient)
-        beta -= step
+        chance: Floats = 1 / (1 + np.exp(-(design @ beta)))
+        gradient: Floats = design.T @ (share * (chance - right)) + penalty @ beta
+        spread: Floats = share * chance * (1 - chance)
+        curvature: Floats = (design * spread[:, None]).T @ design + penalty
+        step: Floats = np.linalg.solve(curvature + 1e-12 * np.eye(design.shape[1]), gradient)
+        beta = beta - step
         if float(np.abs(step).max()) < 1e-10:
             break
     return Fit(float(beta[0]), beta[1:], means, scales)

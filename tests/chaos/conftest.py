@@ -1,4 +1,4 @@
-"""A database of each engine for the processes that are about to die, and the zygote they come from."""
+"""A database of each engine for processes that are about to die, and where they come from."""
 
 from __future__ import annotations
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import signal
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from sqlalchemy import func, select
 
 from staid.domain.document import Source
 from staid.domain.ports import Embedder, Query
@@ -19,7 +23,7 @@ from staid.knowledge.index.embedded import EmbeddedIndex
 from staid.knowledge.ingest import Ingestor, IngestReport
 from staid.store.corpus import SqlCorpus
 from staid.store.engine import Store
-from staid.store.tables import metadata
+from staid.store.tables import chunk, document, metadata
 from staid.testing.embedder import HashingEmbedder
 
 KB = Source("kb")
@@ -137,3 +141,51 @@ def test_folder_to_search(tmp_path: Path) -> None:
     assert world.found("refunds", "public", "group:finance") == []
     (root / "help.md").unlink()
     assert ingest().removed == 1
+
+
+_KILLED = """
+import os, signal, sys
+from pathlib import Path
+from staid.domain.document import Source
+from staid.knowledge import ingest
+from staid.knowledge.connectors import rows
+from staid.store.corpus import SqlCorpus
+from staid.store.engine import Store
+from staid.testing.embedder import HashingEmbedder
+
+class Deadly(HashingEmbedder):
+    left = int(sys.argv[2])
+    def embed(self, text):
+        Deadly.left -= 1
+        if Deadly.left < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().embed(text)
+
+ingest.BATCH_CHUNKS = 8
+folder = Path(sys.argv[1])
+ingestor = ingest.Ingestor(SqlCorpus(Store(f"sqlite:///{folder}/staid.db")), Deadly(64))
+ingestor.ingest(Source("kb"), rows.read(folder / "rows.jsonl", Source("kb")), full=True)
+"""
+
+
+def test_killed_ingest_is_finished_by_the_next(tmp_path: Path) -> None:
+    """SIGKILL in the middle leaves whole documents only; the next ingest embeds just the rest."""
+    world = World(tmp_path, HashingEmbedder(64))
+    text = "A sentence about fees and limits of the plan. " * 40
+    items = [{"id": f"d{n:02}", "text": f"{n} {text} {n}", "acl": [["public"]]} for n in range(20)]
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, items)))
+    command = [sys.executable, "-c", _KILLED, str(tmp_path), "30"]
+    assert subprocess.run(command, check=False, timeout=60).returncode == -signal.SIGKILL
+
+    def whole(name: str) -> int:
+        with world.store.read() as connection:
+            chunks = select(func.count()).select_from(chunk).join(document)
+            return connection.execute(chunks.where(document.c.id == name)).scalar_one()
+
+    stored = world.corpus.versions("kb")
+    assert 0 < len(stored) < 20
+    assert {whole(name) for name in stored} == {whole("d00")}
+    report = world.ingestor.ingest(KB, rows.read(tmp_path / "rows.jsonl", KB), full=True)
+    assert (report.documents, report.unchanged) == (20, len(stored))
+    assert report.embedded < report.chunks
+    assert {whole(f"d{n:02}") for n in range(20)} == {whole("d00")}

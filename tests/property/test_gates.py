@@ -164,7 +164,7 @@ def _answer(predicate: Callable[[Any], Any], params: BaseModel) -> object:
     ),
     st.randoms(use_true_random=False),
 )
-def test_order_cannot_matter(found: list[Ruling], random: Any) -> None:  # noqa: ANN401 - random.Random
+def test_order_cannot_matter(found: list[Ruling], random: Any) -> None:
     """Any order of the same rulings gives the same ruling, its rule and message included."""
     shuffled = list(found)
     random.shuffle(shuffled)

@@ -45,6 +45,20 @@ class Calibration:
             scales={name: float(value) for name, value in row["scales"].items()},
         )
 
+    def as_row(self) -> dict[str, Any]:
+        """Return the JSON form that `parse` reads."""
+        return {
+            "id": self.id,
+            "embedder": self.embedder,
+            "index_version": self.index_version,
+            "fitted_on": self.fitted_on,
+            "at": self.at,
+            "intercept": self.intercept,
+            "coefficients": dict(self.coefficients),
+            "means": dict(self.means),
+            "scales": dict(self.scales),
+        }
+
 
 @cache
 def packaged(embedder: str) -> Calibration | None:

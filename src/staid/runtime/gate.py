@@ -8,14 +8,10 @@ again silently.
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from concurrent.futures import Future
 from contextlib import suppress
-from contextvars import copy_context
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from threading import Thread
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
@@ -30,7 +26,7 @@ from staid.domain.call import (
     ToolCall,
 )
 from staid.domain.canonical import Json, canonical
-from staid.domain.errors import CallMoved, NotDone, StaidError, ToolUnknown
+from staid.domain.errors import CallMoved, StaidError, ToolUnknown
 from staid.domain.events import Event
 from staid.domain.ids import ApprovalId, CallId, Ids, RunId
 from staid.domain.label import Label
@@ -49,7 +45,8 @@ from staid.gates.policy import (
     rulings,
     still_permits,
 )
-from staid.gates.tool import Call, Tool, recorded
+from staid.gates.tool import Call, Tool
+from staid.runtime.handlers import called, invoke, settlement_of
 
 T = TypeVar("T")
 
@@ -249,9 +246,9 @@ class Gate:
     ) -> CallRecord:
         """Start the handler and settle what became of it. The claim is ours and durable."""
         tool, params = _runnable(prepared)
-        task = self._keep(_invoke(tool, params, _call(record.call)))
+        task = self._keep(invoke(tool, params, _call(record.call)))
         await self._wait(task, tool, record, lease)
-        settlement = replace(_settlement(task, tool), label=label)
+        settlement = replace(settlement_of(task, tool), label=label)
         if not task.done():
             if tool.effect is Effect.READ:
                 task.cancel()
@@ -270,9 +267,9 @@ class Gate:
 
     async def _answer(self, prepared: Prepared, call: ToolCall) -> Settlement:
         tool, params = _runnable(prepared)
-        task = self._keep(_invoke(tool, params, _call(call)))
+        task = self._keep(invoke(tool, params, _call(call)))
         await asyncio.wait({task}, timeout=tool.timeout.total_seconds())
-        settlement = _settlement(task, tool)
+        settlement = settlement_of(task, tool)
         task.cancel()
         return settlement
 
@@ -308,7 +305,7 @@ class Gate:
     def _settle_late(
         self, record: CallRecord, lease: Lease, tool: Tool, task: asyncio.Task[object]
     ) -> None:
-        settlement = _settlement(task, tool)
+        settlement = settlement_of(task, tool)
         if settlement.move is not Move.DOUBT:
             with suppress(StaidError):  # it stays in doubt, which is true
                 self._settle(record, lease, settlement)
@@ -341,7 +338,7 @@ class Gate:
         asked = record.call
         prepared = prepare(asked.tool, tool, asked.arguments, asked.subject, asked.agent)
         try:
-            answer = await _called(tool.reconcile, prepared.params, _call(asked))
+            answer = await called(tool.reconcile, prepared.params, _call(asked))
         except Exception:  # noqa: BLE001 - a probe that fails knows nothing
             return record
         if not isinstance(answer, bool):
@@ -414,7 +411,7 @@ async def _previewed(prepared: Prepared, snapshot: Snapshot) -> tuple[str | None
     if most_severe(rulings(undrawn, snapshot)).severity is not Severity.ASK:
         return None, prepared
     try:
-        return str(await _called(tool.preview, prepared.params)), prepared
+        return str(await called(tool.preview, prepared.params)), prepared
     except Exception as error:  # noqa: BLE001 - whatever a preview raises is `deny`
         message = f"The preview for the approver failed: {type(error).__name__}."
         return None, replace(prepared, fault=Ruling(Severity.DENY, "preview", message))
@@ -436,52 +433,6 @@ def _runnable(prepared: Prepared) -> tuple[Tool, BaseModel]:
 
 def _call(call: ToolCall) -> Call:
     return Call(call.id, call.key, call.run, call.subject, call.agent)
-
-
-async def _invoke(tool: Tool, params: BaseModel, call: Call) -> object:
-    if tool.takes_call:
-        return await _called(tool.handler, params, call)
-    return await _called(tool.handler, params)
-
-
-async def _called(function: Callable[..., object], *arguments: object) -> object:
-    """Call a function of the tool's author: async ones here, sync ones in a thread of their own."""
-    if inspect.iscoroutinefunction(function):
-        return await function(*arguments)
-    value = await asyncio.wrap_future(_in_thread(function, *arguments))
-    return await value if inspect.isawaitable(value) else value
-
-
-def _in_thread(function: Callable[..., object], *arguments: object) -> Future[object]:
-    # Not from a pool: a handler that hangs would take a worker away for good, and a daemon thread
-    # lets the process end.
-    future: Future[object] = Future()
-    context = copy_context()
-
-    def work() -> None:
-        try:
-            value = context.run(function, *arguments)
-        except BaseException as error:  # noqa: BLE001 - carried to the one who waits
-            future.set_exception(error)
-        else:
-            future.set_result(value)
-
-    Thread(target=work, daemon=True, name="staid-handler").start()
-    return future
-
-
-def _settlement(task: asyncio.Task[object], tool: Tool) -> Settlement:
-    """Say what became of the handler; of a write that did not return nobody knows."""
-    harmless = Move.FAIL if tool.effect is Effect.READ else Move.DOUBT
-    if not task.done():
-        return Settlement(harmless, error=f"The handler did not return within {tool.timeout}.")
-    if task.cancelled():
-        return Settlement(harmless, error="The handler was cancelled.")
-    error = task.exception()
-    if error is None:
-        return Settlement(Move.SUCCEED, recorded(task.result()))
-    move = Move.FAIL if isinstance(error, NotDone) else harmless
-    return Settlement(move, error=f"{type(error).__name__}: {error}")
 
 
 def _in_words(result: Json) -> str:

@@ -78,7 +78,6 @@ class Turn:
         self._compare()
         if not self._sufficient and not self.agent.tools:
             return await self._abstain(self._shortfall)
-        await self._flush()
         return await self._converse()
 
     async def carry_on(self, parked: ParkedTurn) -> Outcome:

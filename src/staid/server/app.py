@@ -75,9 +75,10 @@ async def _coded(request: Request, error: Exception) -> Response:
 
 
 async def _invalid(request: Request, error: Exception) -> Response:
-    found = error.errors() if isinstance(error, RequestValidationError) else []
-    place, what = (found[0]["loc"], found[0]["msg"]) if found else ((), "not valid")
-    field = ".".join(str(part) for part in place[1:]) or "the request"
+    field, what = "the request", "not valid"
+    if isinstance(error, RequestValidationError):
+        first = error.errors()[0]
+        field, what = ".".join(str(part) for part in first["loc"][1:]) or field, first["msg"]
     hint = "See /api/openapi.json for what is expected."
     return told(request, UsageInvalid(detail=f"{field}: {what}", hint=hint))
 

@@ -29,30 +29,40 @@ class Journal:
         """Hash under `key`, which must not live in the database."""
         self._store = store
         self._key = key
+        make = postgres_insert if store.dialect == "postgresql" else sqlite_insert
+        # The same content (a passage, an instruction) is kept once, however often it is used.
+        self._keep = make(tables.content).on_conflict_do_nothing()
 
     def append(self, connection: Connection, run: str, events: Sequence[Event]) -> None:
         """Append facts in order inside the caller's write transaction: all of them or none."""
         if not events:
             return
         seq, prev = self._head(connection, run)
-        rows: list[dict[str, object]] = []
-        for event in events:
-            seq += 1
-            unbound = Link(
-                run=run,
-                seq=seq,
-                kind=event.kind.value,
-                at=timestamp(event.at),
-                actor=canonical(_actor_fields(event.actor)),
-                fact=canonical(event.fact),
-                content=self._keep(connection, event),
-                prev=prev,
-                hash="",
+        links: list[Link] = []
+        contents: dict[str, dict[str, str]] = {}
+        for number, event in enumerate(events, seq + 1):
+            kept = self._content(event)
+            if kept is not None:
+                contents[kept["id"]] = kept
+            row = chain.link(
+                self._key,
+                Link(
+                    run=run,
+                    seq=number,
+                    kind=event.kind.value,
+                    at=timestamp(event.at),
+                    actor=canonical(_actor_fields(event.actor)),
+                    fact=canonical(event.fact),
+                    content=kept["id"] if kept else None,
+                    prev=prev,
+                    hash="",
+                ),
             )
-            row = chain.link(self._key, unbound)
             prev = row.hash
-            rows.append({name: getattr(row, name) for name in Link.__slots__})
-        connection.execute(insert(tables.journal), rows)
+            links.append(row)
+        if contents:
+            connection.execute(self._keep, list(contents.values()))
+        connection.execute(_APPEND, [_values(row) for row in links])
 
     def seal(self, connection: Connection, run: str) -> None:
         """Seal the run's present head, after every seal before it."""
@@ -168,19 +178,20 @@ class Journal:
         last = connection.execute(query.order_by(journal.c.seq.desc()).limit(1)).first()
         return (last.seq, last.hash) if last else (0, GENESIS)
 
-    def _keep(self, connection: Connection, event: Event) -> str | None:
+    def _content(self, event: Event) -> dict[str, str] | None:
         if event.content is None:
             return None
         kept = event.content
         label, body = kept.label.key, canonical(kept.body)
         identity = chain.content_id(self._key, kept.subject, label, body)
-        make = postgres_insert if self._store.dialect == "postgresql" else sqlite_insert
-        connection.execute(
-            make(tables.content)
-            .values(id=identity, subject=kept.subject, label=label, body=body)
-            .on_conflict_do_nothing()
-        )
-        return identity
+        return {"id": identity, "subject": kept.subject, "label": label, "body": body}
+
+
+_APPEND = insert(tables.journal)
+
+
+def _values(row: Link) -> dict[str, object]:
+    return {name: getattr(row, name) for name in Link.__slots__}
 
 
 def _actor_fields(actor: Actor) -> dict[str, str]:

@@ -66,41 +66,41 @@ def unannotated(p):  # noqa: ANN001, ANN201 - that is the defect  # pyright: ign
 
 
 def three(a: Refund, b: Call, c: int) -> None:
-    """Takes one parameter too many."""
+    """Take one parameter too many."""
 
 
 def text(p: str) -> None:
-    """Takes no model."""
+    """Take no model."""
 
 
-@pytest.mark.parametrize(
-    ("handler", "options", "words"),
-    [
-        (unannotated, {}, "annotated with no pydantic model"),
-        (three, {}, "takes the params"),
-        (text, {}, "annotated with no pydantic model"),
-        (issue, {"name": "refund issue"}, "looks like refund.issue"),
-        (issue, {"effect": "writes"}, "read, write or irreversible"),
-        (issue, {"timeout": "soon"}, "not a duration"),
-        (issue, {"timeout": "0s"}, "not a positive duration"),
-        (issue, {"requires_approval": "yes"}, "True, False or a predicate"),
-        (issue, {"result": "Refunded {amount"}, "broken"),
-        (issue, {"result": "Refunded {amount.__class__}"}, "fields only"),
-        (issue, {"approvers": ["lead"]}, "no approver"),
-        (issue, {"approvers": ["agent:support"]}, "no approver"),
-        (issue, {"budget": Budget(0)}, "above 0"),
-        (issue, {"budget": Budget("a lot")}, "no usable limit"),
-        (issue, {"budget": Budget(1, window="1 day")}, "no usable limit or window"),
-        (issue, {"budget": Budget(1, sum_of="total")}, "no argument"),
-        (issue, {"budget": Budget(1, per="iban")}, "no argument"),
-        (issue, {"budget": [Budget(1), Budget(2)]}, "the same total"),
-        (
-            issue,
-            {"constraints": [Constraint("a", lambda _: True), Constraint("a", lambda _: True)]},
-            "the same name",
-        ),
-    ],
-)
+REFUSED: list[tuple[Any, dict[str, Any], str]] = [
+    (unannotated, {}, "annotated with no pydantic model"),
+    (three, {}, "takes the params"),
+    (text, {}, "annotated with no pydantic model"),
+    (issue, {"name": "refund issue"}, "looks like refund.issue"),
+    (issue, {"effect": "writes"}, "read, write or irreversible"),
+    (issue, {"timeout": "soon"}, "not a duration"),
+    (issue, {"timeout": "0s"}, "not a positive duration"),
+    (issue, {"requires_approval": "yes"}, "True, False or a predicate"),
+    (issue, {"result": "Refunded {amount"}, "broken"),
+    (issue, {"result": "Refunded {amount.__class__}"}, "fields only"),
+    (issue, {"approvers": ["lead"]}, "no approver"),
+    (issue, {"approvers": ["agent:support"]}, "no approver"),
+    (issue, {"budget": Budget(0)}, "above 0"),
+    (issue, {"budget": Budget("a lot")}, "no usable limit"),
+    (issue, {"budget": Budget(1, window="1 day")}, "no usable limit or window"),
+    (issue, {"budget": Budget(1, sum_of="total")}, "no argument"),
+    (issue, {"budget": Budget(1, per="iban")}, "no argument"),
+    (issue, {"budget": [Budget(1), Budget(2)]}, "the same total"),
+    (
+        issue,
+        {"constraints": [Constraint("a", lambda _: True), Constraint("a", lambda _: True)]},
+        "the same name",
+    ),
+]
+
+
+@pytest.mark.parametrize(("handler", "options", "words"), REFUSED)
 def test_refused_definitions(
     handler: Callable[..., object], options: dict[str, Any], words: str
 ) -> None:

@@ -312,7 +312,7 @@ def test_embedding_uses_threads(ingestor: Ingestor, embedder: Counting) -> None:
 
 
 def test_two_embedders_never_mix(corpus: Memory, ingestor: Ingestor) -> None:
-    """Another embedder is refused; a rebuild replaces the source, unless others need the old one."""
+    """Another embedder is refused; a rebuild replaces the source, unless others need the old."""
     run(ingestor, doc("a"))
     second = Ingestor(corpus, Counting("second"))
     with pytest.raises(EmbedderMismatch):

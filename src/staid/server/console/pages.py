@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from staid.domain.canonical import Json, canonical
 from staid.server.desk import Visit, desk_of
+
+HEADLINE = 80
+"""Characters of arguments that a headline takes; the table below has them all."""
 
 _TEMPLATES = Path(__file__).parent.parent / "templates"
 
@@ -50,7 +56,13 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        moment=moment, machine=machine, span=span, argument=argument, mark=mark
+        moment=moment,
+        machine=machine,
+        span=span,
+        argument=argument,
+        mark=mark,
+        briefly=briefly,
+        ticked=ticked,
     )
     return environment
 
@@ -78,6 +90,17 @@ def span(value: timedelta) -> str:
 def argument(value: Json) -> str:
     """Return an argument of a call: texts as they are, everything else as canonical JSON."""
     return value if isinstance(value, str) else canonical(value)
+
+
+def briefly(arguments: Mapping[str, Json]) -> str:
+    """Return arguments short enough for a headline, with a comma before; else nothing."""
+    told = ", ".join(f"{name} {argument(value)}" for name, value in arguments.items())
+    return f", {told}" if 0 < len(told) <= HEADLINE else ""
+
+
+def ticked(text: str) -> Markup:
+    """Return escaped text with what stands between backticks as code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped before
 
 
 def mark(value: float) -> str:

@@ -101,7 +101,7 @@ def test_malformed_askers(directory: FileDirectory, token: str) -> None:
 
 
 def test_asserted_groups_are_never_widened(directory: FileDirectory) -> None:
-    """Asserted groups are the whole closure: nesting and own groups of the directory add nothing."""
+    """Asserted groups are the whole closure: nesting and own groups add nothing."""
     assert directory.asserted("user:ada", ["group:support"]).groups == {"group:support"}
     assert directory.asserted("user:ada", []).groups == frozenset()
     assert directory.asserted("ada@acme.example", ["group:x"]).token == "user:ada"
@@ -213,6 +213,15 @@ def test_empty_directory_knows_nobody(path: Path) -> None:
     assert FileDirectory(path).principals() == ()
 
 
+def test_no_directory_at_all() -> None:
+    """A project without a directory knows nobody, and takes asserted groups all the same."""
+    nothing = FileDirectory(None)
+    with pytest.raises(AskerUnknown):
+        nothing.resolve("user:ada")
+    assert nothing.asserted("user:ada", ["group:x"]).groups == {"group:x"}
+    assert nothing.principals() == ()
+
+
 def test_listing(directory: FileDirectory) -> None:
     """Principals and groups are listed with what the file states, disabled ones included."""
     members = {m.token: m for m in directory.principals()}
@@ -245,7 +254,7 @@ _groups = st.sampled_from([f"group:{c}" for c in "abcdef"])
 def test_closure_is_reachability(
     tmp_path_factory: pytest.TempPathFactory, nesting: dict[str, set[str]], direct: set[str]
 ) -> None:
-    """For any nesting, cycles included, the closure is what can be reached, by a walk of our own."""
+    """For any nesting, cycles included, the closure is what can be reached, by our own walk."""
     import json
 
     path = tmp_path_factory.mktemp("d") / "directory.yaml"

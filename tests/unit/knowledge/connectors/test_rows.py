@@ -40,7 +40,7 @@ def row(name: str, **more: object) -> dict[str, object]:
 
 
 def test_good_rows_plain_and_gzipped(tmp_path: Path) -> None:
-    """Rows become documents in file order, gzipped or not, blank lines and byte order mark aside."""
+    """Rows become documents in file order, gzipped or not, blank lines and BOM aside."""
     data = b"\xef\xbb\xbf" + lines(row("a", metadata={"k": 1}), b"", b"  ", row("b"))
     plain, zipped = read(tmp_path, data), read(tmp_path, gzip.compress(data))
     assert plain == zipped
