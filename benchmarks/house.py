@@ -18,7 +18,9 @@ def functions(path: Path) -> Iterator[tuple[int, str]]:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno:
             first = node.body[0]
             documented = ast.get_docstring(node) is not None and first.end_lineno
-            docstring = first.end_lineno - first.lineno + 1 if documented and first.end_lineno else 0
+            docstring = (
+                first.end_lineno - first.lineno + 1 if documented and first.end_lineno else 0
+            )
             yield node.end_lineno - node.lineno + 1 - docstring, f"{path}:{node.lineno} {node.name}"
 
 

@@ -192,19 +192,25 @@ class Fit:
 def fit(values: Floats, right: Floats, share: Floats, ridge: float = 1e-3) -> Fit:
     """Return the weighted maximum-likelihood fit with an L2 penalty, by Newton's method."""
     share = share / share.sum()
-    means = share @ values
-    scales = np.sqrt(share @ (values - means) ** 2) + 1e-9
-    design = np.c_[np.ones(len(values)), (values - means) / scales]
-    penalty = np.eye(design.shape[1]) * ridge
+    means: Floats = share @ values
+    scales: Floats = np.sqrt(share @ (values - means) ** 2) + 1e-9
+    design: Floats = np.column_stack([np.ones(len(values)), (values - means) / scales])
+    penalty = np.asarray(np.eye(design.shape[1]) * ridge, dtype=np.float64)
     penalty[0, 0] = 0.0
-    beta: Floats = np.zeros(design.shape[1])
+    beta = np.zeros(design.shape[1], dtype=np.float64)
     for _ in range(100):
-        chance: Floats = 1 / (1 + np.exp(-(design @ beta)))
-        gradient: Floats = design.T @ (share * (chance - right)) + penalty @ beta
-        spread: Floats = share * chance * (1 - chance)
-        curvature: Floats = (design * spread[:, None]).T @ design + penalty
-        step: Floats = np.linalg.solve(curvature + 1e-12 * np.eye(design.shape[1]), gradient)
-        beta = beta - step
+        step = _newton_step(design, right, share, penalty, beta)
+        beta = np.asarray(beta - step, dtype=np.float64)
         if float(np.abs(step).max()) < 1e-10:
             break
     return Fit(float(beta[0]), beta[1:], means, scales)
+
+
+def _newton_step(
+    design: Floats, right: Floats, share: Floats, penalty: Floats, beta: Floats
+) -> Floats:
+    chance: Floats = 1 / (1 + np.exp(-(design @ beta)))
+    gradient: Floats = design.T @ (share * (chance - right)) + penalty @ beta
+    spread: Floats = share * chance * (1 - chance)
+    curvature: Floats = (design * spread[:, None]).T @ design + penalty
+    return np.asarray(np.linalg.solve(curvature, gradient), dtype=np.float64)

@@ -1,9 +1,9 @@
 """Adversarial trials around a refund: kills, retries, races, double decisions, tampered rows.
 
-`python benchmarks/prove_effects.py --trials 1000 --engine both` (or `make prove-effects`). Each trial
-is drawn from the seed, runs in processes of its own, and is checked against a file that the handler
-appends to: what the outside world saw. The seed of a trial that fails is printed; `--trial SEED`
-repeats it alone.
+`python benchmarks/prove_effects.py --trials 1000 --engine both`, or `make prove-effects`. Each
+trial is drawn from its seed, runs in processes of its own, and is checked against a file that the
+handler appends to: what the outside world saw. The seed of a trial that fails is printed;
+`--trial SEED` repeats it alone.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Trial:
         chance = random.Random(seed)
         roles: tuple[Role, ...] = ("execute", "execute", "approve", "deny", "recover")
         later = (*POINTS[2:], "", "", "")
-        racers = [
+        racers: list[tuple[Role, str]] = [
             (chance.choice(roles), chance.choice(later)) for _ in range(chance.choice((0, 1, 2, 3)))
         ]
         return cls(
@@ -245,9 +245,8 @@ def main() -> int:
     names = ("sqlite", "postgres") if given.engine == "both" else (given.engine,)
     summary: dict[str, Any] = {"seed": given.seed, "seeds": [seeds[0], seeds[-1]]}
     print(f"seed {given.seed}: trials {seeds[0]} to {seeds[-1]} on {', '.join(names)}")
-    print(
-        f"{'engine':<10}{'trials':>8}{'processes':>11}{'kills':>8}{'effects':>9}{'seconds':>9}  states"
-    )
+    header = f"{'engine':<10}{'trials':>8}{'processes':>11}{'kills':>8}{'effects':>9}{'seconds':>9}"
+    print(f"{header}  states")
     broken = False
     for name in names:
         tally = Tally()

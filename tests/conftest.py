@@ -43,9 +43,9 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     connect = socket.socket.connect
 
     def guarded(self: socket.socket, address: Any) -> None:
-        if self.family in {socket.AF_INET, socket.AF_INET6} and address[0] != "localhost":
-            if not ipaddress.ip_address(address[0]).is_loopback:
-                pytest.fail(f"a test tried to reach {address!r}")
+        outside = self.family in {socket.AF_INET, socket.AF_INET6} and address[0] != "localhost"
+        if outside and not ipaddress.ip_address(address[0]).is_loopback:
+            pytest.fail(f"a test tried to reach {address!r}")
         connect(self, address)
 
     monkeypatch.setattr(socket.socket, "connect", guarded)

@@ -40,8 +40,21 @@ _HOMES = {
     "StaidError": "staid.domain.errors",
 }
 
-__all__ = [  # noqa: PLE0604 - every name is a key of _HOMES
-    *sorted(_HOMES),
+__all__ = [
+    "Abstention",
+    "Answer",
+    "Budget",
+    "Call",
+    "CallDenied",
+    "CallPending",
+    "Constraint",
+    "NotDone",
+    "Outcome",
+    "Pending",
+    "Principal",
+    "Project",
+    "Refusal",
+    "StaidError",
     "__version__",
 ]
 

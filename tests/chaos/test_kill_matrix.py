@@ -27,12 +27,13 @@ def test_kill_and_recover(point: str, url: str, tmp_path: Path, processes: Zygot
     jobs = [_job(url, tmp_path, number, point) for number in range(KILLS_PER_POINT)]
     assert all(report.killed for report in processes.run(*jobs))
     recovered = processes.run(*(replace(j, role="recover", crash="", hours=2) for j in jobs))
-    again = processes.run(*(replace(j, role="recover", crash="", hours=4) for j in jobs))
-    for job, first, second in zip(jobs, recovered, again, strict=True):
+    again = processes.run(*(replace(j, role="recover", crash="", hours=4) for j in jobs[:2]))
+    assert [r.state for r in again] == [r.state for r in recovered[:2]]
+    for job, report in zip(jobs, recovered, strict=True):
         effects = EffectFile(job.effects).all()
-        assert first.state == second.state == ("in_doubt" if point in UNKNOWN else "done")
+        assert report.state == ("in_doubt" if point in UNKNOWN else "done")
         assert len(effects) == (0 if point in {"claim.after", "effect.before"} else 1)
-        assert settled_truthfully(first.state, len(effects))
+        assert settled_truthfully(report.state, len(effects))
         assert all(effect["amount"] == job.amount for effect in effects)
     store = Store(url)
     assert Journal(store, KEY).verify() == []
@@ -94,7 +95,9 @@ def test_row_set_back_to_approved(url: str, tmp_path: Path, processes: Zygote) -
     assert processes.run(job)[0].state == "done"
     store = Store(url)
     with store.write() as connection:
-        connection.execute(update(tables.call).values(state="approved"))
+        connection.execute(
+            update(tables.call).where(tables.call.c.run == job.run).values(state="approved")
+        )
     store.close()
     report = processes.run(replace(job, role="execute"))[0]
     assert report.errors == ("ST-413",)

@@ -380,9 +380,10 @@ def assert_alike(one: Retrieval, two: Retrieval) -> None:
 def test_pgvector_fills_what_others_stored(postgres_store: Store) -> None:
     """Vectors are found that were stored before the column or by who knows nothing of it."""
     corpus = SqlCorpus(postgres_store)
-    corpus.apply([doc(f"d{n}", f"Alpha number{n}.") for n in range(1500)], EMBEDDER.id)
+    texts = [f"Alpha number{n}." for n in range(1200)]
+    corpus.apply([doc("a", texts[:600]), doc("b", texts[600:])], EMBEDDER.id)
     index = inside(postgres_store)
-    assert index.search(ask("alpha", "public", k=2000)).signals.view == 1500
+    assert index.search(ask("alpha", "public", k=1200)).signals.view == 1200
     corpus.apply([doc("late", "Alpha late.")], EMBEDDER.id)
     assert names(index.search(ask("late", "public", k=1))) == ["late"]
 

@@ -15,8 +15,8 @@ import pytest
 from pydantic import BaseModel, Field
 from sqlalchemy import event, insert, select, update
 
-from staid.domain.call import CallRecord, CallState, Severity
-from staid.domain.canonical import Json
+from staid.domain.call import CallRecord, CallState, Severity, call_digest
+from staid.domain.canonical import Json, canonical
 from staid.domain.errors import (
     ApprovalDecided,
     ApprovalExpired,
@@ -439,6 +439,20 @@ def test_tampered_rows(world: World, table: Any, values: dict[str, Any]) -> None
     with pytest.raises(ApprovalMismatch):
         world.execute(record)
     assert world.effects == []
+
+
+def test_tampered_before_the_decision(world: World) -> None:
+    """Arguments exchanged while the request waits, digests and all, can no longer be approved."""
+    record = world.propose()
+    forged: dict[str, Json] = {"amount": "499", "order_id": "7"}
+    digest = call_digest(REFUND, forged)
+    with world.store.write() as connection:
+        values = {"arguments": canonical(forged), "digest": digest}
+        connection.execute(update(tables.call).values(**values))
+        connection.execute(update(tables.approval).values(digest=digest))
+    with pytest.raises(ApprovalMismatch):
+        world.approve(record, seen=digest)
+    assert world.state(record) is CallState.PENDING
 
 
 def test_pending_row_set_to_approved(world: World) -> None:

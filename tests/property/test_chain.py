@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -40,7 +40,7 @@ def rows(project: Project) -> list[tuple[str, int]]:
 
 
 @pytest.fixture
-def undo(recorded: Project) -> Iterator[Callable[[], None]]:
+def undo(recorded: Project) -> Callable[[], None]:
     """Give a way back to the untouched record after each tampering."""
     path = recorded.wiring.store.path
     assert path is not None
@@ -57,9 +57,11 @@ def undo(recorded: Project) -> Iterator[Callable[[], None]]:
                 for row in kept:
                     columns = ", ".join(row)
                     values = ", ".join(f":{column}" for column in row)
-                    connection.execute(text(f"INSERT INTO {name} ({columns}) VALUES ({values})"), row)
+                    connection.execute(
+                        text(f"INSERT INTO {name} ({columns}) VALUES ({values})"), row
+                    )
 
-    yield restore
+    return restore
 
 
 @settings(
@@ -92,12 +94,14 @@ def test_any_altered_cell_is_found(
         "DELETE FROM journal WHERE seq = (SELECT max(seq) FROM journal)",
         "DELETE FROM journal WHERE run = (SELECT min(run) FROM journal)",
         "UPDATE content SET body = replace(body, 'whales', 'dolphins')",
-        "UPDATE content SET label = '{\"allow\":[[\"public\"]],\"deny\":[]}' WHERE subject != ''",
+        'UPDATE content SET label = \'{"allow":[["public"]],"deny":[]}\' WHERE subject != \'\'',
         "DELETE FROM content WHERE subject = 'user:ada'",
         "UPDATE seal SET run = 'run_other' WHERE seq = 1",
         "DELETE FROM seal WHERE seq = 1",
-        "INSERT INTO journal SELECT run, max(seq) + 1, kind, at, actor, fact, content, "
-        "max(hash), hash FROM journal WHERE run = (SELECT max(run) FROM journal)",
+        (
+            "INSERT INTO journal SELECT run, max(seq) + 1, kind, at, actor, fact, content, "
+            "max(hash), hash FROM journal WHERE run = (SELECT max(run) FROM journal)"
+        ),
     ],
 )
 def test_other_tampering_is_found(recorded: Project, tampering: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -100,7 +99,7 @@ def worlds(draw: st.DrawFn) -> Worlds:
 
 
 @pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make one empty project; every world begins as a copy of it."""
     folder = tmp_path_factory.mktemp("leaks") / "template"
     folder.mkdir()
@@ -108,7 +107,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     project = Project(folder)
     project.wiring.journal.verify()  # makes the store and the key
     project.close()
-    yield folder
+    return folder
 
 
 def calibration() -> Calibration:
@@ -154,7 +153,10 @@ def responses(template: Path, drawn: Worlds, hidden: int, order: int) -> tuple[A
 
 
 @settings(
-    max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None
+    max_examples=EXAMPLES,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    database=None,
 )
 @given(worlds())
 def test_leak_free_turn(template: Path, drawn: Worlds) -> None:

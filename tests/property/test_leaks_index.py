@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,18 +16,22 @@ from sqlalchemy import delete
 
 from staid.domain.label import NOBODY, Label
 from staid.domain.passage import Retrieval
-from staid.domain.ports import Query
+from staid.domain.ports import Index, Query
 from staid.knowledge.index import state
 from staid.knowledge.index.embedded import EmbeddedIndex
+from staid.knowledge.index.pgvector import PgVectorIndex
 from staid.store.corpus import SqlCorpus
 from staid.store.engine import Store
 from staid.store.tables import acl_class, change, chunk, document, embedding, metadata
 from staid.testing.documents import written
 from staid.testing.embedder import HashingEmbedder
+from staid.testing.postgres import PostgresServer
 
 EXAMPLES = int(os.environ.get("STAID_LEAK_EXAMPLES", "200"))
 EMBEDDER = HashingEmbedder(8)
 GROUPS = ("group:a", "group:b", "group:c", "group:d", "public")
+Opener = Callable[["str | None"], Index]
+"""Opens an index; with a name, on the cache file of that name."""
 SHARED = ("one", "two")
 HIDDEN = ("secret", "hush")
 DEPARTING = "gone"
@@ -127,59 +131,75 @@ TABLES = (change, chunk, embedding, document, acl_class)
 
 
 @pytest.fixture(scope="module")
-def store() -> Iterator[Store]:
-    """One store for all worlds, in memory where the machine can, as nothing must last."""
-    folder = Path(tempfile.mkdtemp(dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
+def folder() -> Iterator[Path]:
+    """Give a folder, in memory where the machine can: nothing must last."""
+    made = Path(tempfile.mkdtemp(dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
+    yield made
+    shutil.rmtree(made)
+
+
+@pytest.fixture(scope="module")
+def store(folder: Path) -> Iterator[Store]:
+    """Give one store for all worlds."""
     opened = Store(f"sqlite:///{folder}/staid.db")
     metadata.create_all(opened.engine, tables=TABLES)
     yield opened
     opened.close()
-    shutil.rmtree(folder)
 
 
-def emptied(store: Store) -> Path:
-    """Take every row and the cache file away; return where the next world may put its own."""
+@pytest.fixture(scope="module")
+def postgres_store() -> Iterator[Store]:
+    """Give one store for all worlds on PostgreSQL."""
+    with tempfile.TemporaryDirectory(prefix="staid-pg-") as place:
+        server = PostgresServer(Path(place) / "data")
+        with server.database() as url:
+            opened = Store(url)
+            metadata.create_all(opened.engine, tables=TABLES)
+            yield opened
+            opened.close()
+        server.stop()
+
+
+def emptied(store: Store) -> None:
+    """Take every row away before the next world begins."""
     with store.write() as connection:
         for table in TABLES:
             connection.execute(delete(table))
-    cache = Path(f"{store.path}.npz")
-    cache.unlink(missing_ok=True)
-    return cache
 
 
-def observe(story: Story, hidden: Sequence[Sequence[Op]], store: Store) -> list[Retrieval]:
-    """Everything the asker ever sees of one world, step by step."""
+def observe(
+    story: Story, hidden: Sequence[Sequence[Op]], store: Store, index: Opener
+) -> list[Retrieval]:
+    """Return everything the asker ever sees of one world, step by step."""
     seen: list[Retrieval] = []
     vector = EMBEDDER.embed(story.question)
     query = Query(story.question, vector, story.tokens, story.agent, story.k)
-    cache = emptied(store)
+    emptied(store)
     corpus = SqlCorpus(store)
-    living = EmbeddedIndex(store, EMBEDDER.id, EMBEDDER.dimension)
-    reopened = EmbeddedIndex(store, EMBEDDER.id, EMBEDDER.dimension, cache)
+    living, reopened = index(None), index("cache")
     reopened.search(query)
     for place, acts in enumerate(hidden):
         for act in acts:
             act.do(corpus)
         seen.append(living.search(query))
         if place == len(hidden) // 2:
-            reopened = EmbeddedIndex(store, EMBEDDER.id, EMBEDDER.dimension, cache)
+            reopened = index("cache")
             seen.append(reopened.search(query))
         if place < len(story.steps):
             story.steps[place].do(corpus)
-    fresh = EmbeddedIndex(store, EMBEDDER.id, EMBEDDER.dimension)
+    fresh = index(None)
     seen.extend(index.search(query) for index in (living, reopened, fresh))
     assert seen[-1] == seen[-2] == seen[-3]
     return seen
 
 
-@settings(
-    max_examples=EXAMPLES,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+QUIET = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+
+
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=QUIET)
 @given(story=stories())
 def test_the_invisible_changes_nothing(
-    store: Store, story: Story, monkeypatch: pytest.MonkeyPatch
+    store: Store, folder: Path, story: Story, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two worlds that differ only in what the asker may not see give equal responses throughout.
 
@@ -189,7 +209,32 @@ def test_the_invisible_changes_nothing(
     """
     monkeypatch.setattr(state, "_WORTH_SAVING", 0)
     monkeypatch.setattr(state, "_MOST_PIECES", 2)
-    one, two = (observe(story, hidden, store) for hidden in story.hidden)
+
+    def index(cache: str | None) -> Index:
+        file = folder / cache if cache else None
+        return EmbeddedIndex(store, EMBEDDER.id, EMBEDDER.dimension, file)
+
+    worlds: list[list[Retrieval]] = []
+    for hidden in story.hidden:
+        (folder / "cache").unlink(missing_ok=True)
+        worlds.append(observe(story, hidden, store, index))
+    judge(story, *worlds)
+
+
+@pytest.mark.postgres
+@settings(max_examples=max(EXAMPLES // 20, 1), deadline=None, suppress_health_check=QUIET)
+@given(story=stories())
+def test_the_invisible_changes_nothing_inside_postgres(postgres_store: Store, story: Story) -> None:
+    """The same for the index inside PostgreSQL, whose tables hold visible and invisible rows."""
+
+    def index(_: str | None) -> Index:
+        return PgVectorIndex(postgres_store, EMBEDDER.id, EMBEDDER.dimension)
+
+    judge(story, *(observe(story, hidden, postgres_store, index) for hidden in story.hidden))
+
+
+def judge(story: Story, one: list[Retrieval], two: list[Retrieval]) -> None:
+    """Check that both worlds looked the same, and showed no less and no more than they should."""
     event("sees something" if any(found.passages for found in one) else "sees nothing")
     assert one == two
     for found in one:

@@ -22,7 +22,10 @@ def explain(
     as_: AsOption = "",
     groups: GroupsOption = None,
 ) -> None:
-    """Say whether one principal may see one document, and why. Example: staid access explain --as user:ada --document help/refunds.md."""
+    """Say whether one principal may see one document, and why.
+
+    Example: staid access explain --as user:ada --document refunds.md
+    """
     if not as_:
         raise UsageInvalid(detail="nobody asks", hint="Say who: --as user:ada")
     wiring = output.project().wiring

@@ -40,7 +40,10 @@ def set_label(
     document: Document,
     label: Annotated[str, typer.Argument(metavar="LABEL", help="JSON: [[…]] or {allow, deny}.")],
 ) -> None:
-    """Example: staid acl set help/pricing.md '{"allow": [["group:finance"]]}'."""
+    """Give one document another label; holds on the next query of every process.
+
+    Example: staid acl set pricing.md '{"allow": [["group:finance"]]}'
+    """
     try:
         wanted = Label.parse(json.loads(label))
     except ValueError as error:

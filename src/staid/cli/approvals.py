@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
@@ -57,9 +58,13 @@ def approve(
     digest: Annotated[
         str | None, typer.Option(help="Only if the call still has this digest.")
     ] = None,
+    *,
     wait: Wait = True,
 ) -> None:
-    """Example: staid approvals approve apr_… --as user:lead --reason "Checked the order"."""
+    """Approve one request; executes it once.
+
+    Example: staid approvals approve apr_… --as user:lead --reason "Checked the order"
+    """
     _decide(approval, "approve", as_, groups, reason, digest, wait=wait)
 
 
@@ -72,9 +77,13 @@ def deny(
     digest: Annotated[
         str | None, typer.Option(help="Only if the call still has this digest.")
     ] = None,
+    *,
     wait: Wait = True,
 ) -> None:
-    """Example: staid approvals deny apr_… --as user:lead --reason "Not our order"."""
+    """Deny one request; nothing is executed, and the model is told.
+
+    Example: staid approvals deny apr_… --as user:lead --reason "Not our order"
+    """
     _decide(approval, "deny", as_, groups, reason, digest, wait=wait)
 
 
@@ -167,7 +176,7 @@ def _lines(approval: ApprovalRecord) -> list[str]:
         f"  asked by rule {approval.rule}: {approval.message}",
         f"  for {approval.call.subject}, agent {approval.call.agent}, run {approval.run}",
         f"  digest {approval.digest}",
-        f"  requested {approval.requested_at:%Y-%m-%d %H:%M} UTC, expires {approval.expires_at:%Y-%m-%d %H:%M} UTC",
+        f"  requested {_time(approval.requested_at)}, expires {_time(approval.expires_at)}",
         f"  may not be decided by {', '.join(sorted(approval.requested_by))}",
     ]
     if approval.preview:
@@ -178,3 +187,7 @@ def _lines(approval: ApprovalRecord) -> list[str]:
     if approval.state is CallState.PENDING:
         lines.append(f"  staid approvals approve {approval.id} --as user:…")
     return lines
+
+
+def _time(value: datetime) -> str:
+    return f"{value:%Y-%m-%d %H:%M} UTC"

@@ -41,7 +41,10 @@ def ask(
         Path | None, typer.Option(help="Write the batch here; a rerun goes on where it stopped.")
     ] = None,
 ) -> None:
-    """Exit 0 on every outcome. Example: staid ask "What is the refund policy?" --as user:ada."""
+    """Exit 0 on every outcome.
+
+    Example: staid ask "What is the refund policy?" --as user:ada
+    """
     asked = output.project().agent_named(agent)
     if batch is not None:
         _batch(asked, batch, out, as_, groups_of(groups))

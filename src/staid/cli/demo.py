@@ -25,7 +25,7 @@ KNOWN = "What is your refund policy on annual plans?"
 UNKNOWN = "Do you rent out dough mixers?"
 TOO_MUCH = "Please refund 5000.00 EUR for order R-1003"
 ABOVE = "Please refund 240.00 EUR for order R-1002"
-SECRET = "What is Project Poolish?"
+HIDDEN = "What is Project Poolish?"
 
 
 def demo(
@@ -71,9 +71,8 @@ class _Show:
             output.emit(None, lines)
 
     def outcome(self, asked: str, by: str, outcome: Outcome) -> None:
-        self.lines([*output.paragraph(f"{by} asks: {asked}", "   | ")])
-        shown = [f"     {line}" if line else "" for line in output.outcome_lines(outcome)]
-        self.lines(shown)
+        self.lines(output.paragraph(f"{by}: {asked}", "   | "))
+        self.lines(output.outcome_lines(outcome, "     "))
 
 
 def _run(project: Project, show: _Show) -> None:
@@ -120,7 +119,7 @@ def _answer(project: Project, show: _Show) -> None:
         "The answer is made of sentences of the document; nothing is made up.",
         output.outcome_json(outcome),
     )
-    show.outcome(KNOWN, "Ada", outcome)
+    show.outcome(KNOWN, "Ada asks", outcome)
 
 
 def _abstain(project: Project, show: _Show) -> None:
@@ -130,7 +129,7 @@ def _abstain(project: Project, show: _Show) -> None:
         "Confidence is the calibrated probability that what was found answers the question.",
         output.outcome_json(outcome),
     )
-    show.outcome(UNKNOWN, "Ada", outcome)
+    show.outcome(UNKNOWN, "Ada asks", outcome)
 
 
 def _block(project: Project, show: _Show) -> None:
@@ -141,7 +140,7 @@ def _block(project: Project, show: _Show) -> None:
         "labelled); the gate behind it is the real one. Nobody can approve past a bound.",
         output.outcome_json(outcome),
     )
-    show.outcome(TOO_MUCH, "Ada", outcome)
+    show.outcome(TOO_MUCH, "Ada asks", outcome)
 
 
 def _park(project: Project, show: _Show) -> Outcome:
@@ -151,7 +150,7 @@ def _park(project: Project, show: _Show) -> Outcome:
         "Within bounds, but above 100: the run waits, through restarts and upgrades.",
         output.outcome_json(outcome),
     )
-    show.outcome(ABOVE, "Ada", outcome)
+    show.outcome(ABOVE, "Ada asks", outcome)
     return outcome
 
 
@@ -171,7 +170,7 @@ def _approve(project: Project, show: _Show, waiting: Outcome) -> None:
         },
     )
     if decided.outcome:
-        show.outcome(f"staid approvals approve {approval}", "user:lead", decided.outcome)
+        show.outcome(f"staid approvals approve {approval}", "The lead types", decided.outcome)
     show.lines([*output.paragraph(f"second click: {second}", "     ")])
 
 
@@ -184,17 +183,17 @@ def _second_click(project: Project, approval: str) -> str:
 
 
 def _hidden(project: Project, show: _Show) -> None:
-    hers = _ask(project, "support", SECRET, "user:ada")
-    theirs = _ask(project, "support", SECRET, "user:bea")
-    seen = [h.passage.document for h in search(project, SECRET, "user:ada", None, 100).hits]
+    hers = _ask(project, "support", HIDDEN, "user:ada")
+    theirs = _ask(project, "support", HIDDEN, "user:bea")
+    seen = [h.passage.document for h in search(project, HIDDEN, "user:ada", None, 100).hits]
     hidden = [d.id for d in project.wiring.corpus.documents() if d.id.startswith("board/")]
     show.step(
         "A document that Ada may not see is answered as if it did not exist.",
         "The board's document changes nothing in what Ada gets: not ids, order, numbers or words.",
         {"ada": output.outcome_json(hers), "board": output.outcome_json(theirs)},
     )
-    show.outcome(SECRET, "Ada (customer)", hers)
-    show.outcome(SECRET, "Bea (board)", theirs)
+    show.outcome(HIDDEN, "Ada, a customer, asks", hers)
+    show.outcome(HIDDEN, "Bea, of the board, asks", theirs)
     among = sorted(set(seen) & set(hidden))
     show.lines(
         ["", f"     board documents in Ada's search of everything: {len(among)} of {len(hidden)}"]
@@ -208,4 +207,4 @@ def _why(project: Project, show: _Show, run: str) -> None:
         f"staid why {run}",
         story_json(story),
     )
-    show.lines([f"   {line}" if line else "" for line in story_lines(story)])
+    show.lines(story_lines(story))

@@ -21,7 +21,7 @@ handoffs_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 @handoffs_app.command("list")
 def list_handoffs(
-    state: Annotated[str, typer.Option(help="open, answered or all.")] = "open",
+    state: Annotated[Literal["open", "answered", "all"], typer.Option()] = "open",
     limit: Annotated[int, typer.Option(min=1)] = 50,
 ) -> None:
     """List questions that wait for a teammate, oldest first."""
@@ -42,7 +42,10 @@ def answer(
     text: Annotated[str, typer.Argument(help="What the teammate answered.")],
     as_: AsOption = "",
 ) -> None:
-    """Record a teammate's answer. Example: staid handoffs answer hof_… "Yes, until 18:00" --as user:lead."""
+    """Record a teammate's answer.
+
+    Example: staid handoffs answer hof_… "Yes, until 18:00" --as user:lead
+    """
     if not as_:
         raise UsageInvalid(detail="nobody answers", hint="Say who: --as user:lead")
     wiring = output.project().wiring
@@ -84,7 +87,10 @@ def feedback(
     vote: Annotated[Literal["up", "down"], typer.Argument(help="up or down")],
     comment: Annotated[str | None, typer.Option()] = None,
 ) -> None:
-    """Example: staid feedback run_… down --comment "The price is wrong"."""
+    """Record a vote and, if given, why.
+
+    Example: staid feedback run_… down --comment "The price is wrong"
+    """
     wiring = output.project().wiring
     record = wiring.records.run(run)
     content = Content({"comment": comment}, Label.of([[record.asker]]), record.asker)

@@ -28,12 +28,16 @@ def ingest(
     map_: Annotated[
         list[str] | None, typer.Option("--map", help="Rename a field: text=content.")
     ] = None,
+    *,
     vetted: Annotated[
         bool, typer.Option(help="Whether an unconfigured source may ground answers.")
     ] = True,
     rebuild: Annotated[bool, typer.Option(help="Store and embed everything anew.")] = False,
 ) -> None:
-    """Without SOURCE every configured source is read. Example: staid ingest kb.jsonl --map text=content."""
+    """Take in whole documents; without SOURCE every configured source is read.
+
+    Example: staid ingest kb.jsonl --map text=content
+    """
     project = output.project()
     mapping = dict(_pair(item) for item in map_ or ())
     names = sources or sorted(project.settings.sources)
@@ -80,7 +84,8 @@ def _lines(reports: list[tuple[Wanted, IngestReport]]) -> list[str]:
             f"{want.source.name}: {report.documents} documents, {report.chunks} chunks, "
             f"{report.embedded} embedded, {report.removed} removed"
         )
-        lines += [f"  skipped {s.id}: {s.reason}" for s in report.skipped]
+        for skipped in report.skipped:
+            lines += output.paragraph(f"skipped {skipped.id}: {skipped.reason}", "  ")
         if report.nobody:
             lines += output.paragraph(
                 f"{report.nobody} documents are visible to nobody, because they have no label. "

@@ -8,7 +8,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import click
 import typer
 
 from staid.cli import output
@@ -29,7 +28,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "feedback": ("staid.cli.handoffs", "Record what the asker thought of an answer."),
     "acl": ("staid.cli.acl", "Show and edit the label of a document."),
     "access": ("staid.cli.access", "Who may see what, and by which path."),
-    "gates": ("staid.cli.gates", "Tools with their bounds; stop and go."),
+    "gates": ("staid.cli.gates", "Tools with their bounds."),
     "eval": ("staid.cli.eval", "Run the eval set; block a merge on a shown drop."),
     "worker": ("staid.cli.worker", "Carry on decided runs, find lost executions."),
     "serve": ("staid.cli.serve", "Serve the console and the HTTP API."),
@@ -39,20 +38,20 @@ VERBS: dict[str, tuple[str, str]] = {
 EPILOG = "Every command takes --json and --project DIR, before or after the verb. Start: staid demo"
 
 
-def run(arguments: Sequence[str]) -> int:
+def run(arguments: Sequence[str]) -> int:  # noqa: PLR0911 - one return for each way to end
     """Run one command and return its exit code; every error is told, none is a traceback."""
     try:
+        output.survive_any_text()
         rest = _globals(list(arguments))
         return _invoke(rest)
     except StaidError as error:
         output.tell_error(error)
         return error.exit_code
-    except click.exceptions.Exit as leave:
+    except typer.Exit as leave:
         return leave.exit_code
-    except click.ClickException as error:
-        output.tell_error(UsageInvalid(detail=error.format_message(), hint=_usage_hint(arguments)))
-        return 2
-    except (click.Abort, KeyboardInterrupt):
+    except typer.TyperException as error:
+        return _misused(error.format_message(), _usage_hint(arguments))
+    except (typer.Abort, KeyboardInterrupt):
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -62,6 +61,14 @@ def run(arguments: Sequence[str]) -> int:
             raise
         output.tell_error(_unforeseen(error))
         return 5
+
+
+def _misused(told: str, hint: str) -> int:
+    if told.startswith("Usage:"):  # there were no words at all, so that the help is the message
+        output.say(f"{told}\n")
+        told = "a command is missing"
+    output.tell_error(UsageInvalid(detail=told, hint=hint))
+    return 2
 
 
 def _invoke(rest: list[str]) -> int:
@@ -110,6 +117,8 @@ def _globals(arguments: list[str]) -> list[str]:
     """Take `--json` and `--project DIR` out of the words, wherever they stand."""
     rest: list[str] = []
     json, project, words = False, os.environ.get("STAID_PROJECT"), iter(arguments)
+    # Known before anything can go wrong, so that even that error is told in the form asked for.
+    output.configure(json="--json" in arguments, project=None)
     for word in words:
         if word == "--":
             rest += [word, *words]
@@ -117,7 +126,7 @@ def _globals(arguments: list[str]) -> list[str]:
             json = True
         elif word == "--project":
             project = next(words, None)
-            if project is None:
+            if project is None or project.startswith("--"):
                 raise UsageInvalid(detail="--project needs a folder")
         elif word.startswith("--project="):
             project = word.removeprefix("--project=")
@@ -133,7 +142,7 @@ def _usage_hint(arguments: Sequence[str]) -> str:
 
 
 class Unforeseen(StaidError):
-    """Something went wrong that Staid does not know: {detail}"""
+    """Something went wrong that Staid does not know: {detail}."""
 
     code = "ST-999"
     hint = (

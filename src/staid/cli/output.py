@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from collections.abc import Callable, Generator, Iterable, Sequence
@@ -37,6 +38,13 @@ def configure(*, json: bool, project: Path | None) -> None:
     _settings.loaded = None
 
 
+def survive_any_text() -> None:
+    """Let no character stop the output: what the terminal cannot show is written as an escape."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def as_json() -> bool:
     """Return whether `--json` was given."""
     return _settings.json
@@ -57,8 +65,13 @@ def emit(value: object, human: Callable[[], Iterable[str]] | Iterable[str]) -> N
         sys.stdout.write(dumps(value) + "\n")
     else:
         lines = human() if callable(human) else human
-        sys.stdout.write("".join(f"{line}\n" for line in lines))
+        sys.stdout.write("".join(f"{_harmless(line)}\n" for line in lines))
     sys.stdout.flush()
+
+
+def _harmless(line: str) -> str:
+    # A document or a question must not move the cursor of the terminal it is shown in.
+    return "".join(c if c.isprintable() or c == "\t" else "\N{REPLACEMENT CHARACTER}" for c in line)
 
 
 def dumps(value: object) -> str:
@@ -89,12 +102,20 @@ def paragraph(text: str, indent: str = "") -> list[str]:
     """Return text wrapped to the width, its own line breaks kept."""
     lines: list[str] = []
     for line in text.splitlines() or [""]:
-        lines += wrap(line, width(), initial_indent=indent, subsequent_indent=indent) or [""]
+        lines += wrap(
+            line,
+            width(),
+            initial_indent=indent,
+            subsequent_indent=indent,
+            break_on_hyphens=False,  # a document's id stays in one piece
+        ) or [""]
     return lines
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
-    """Return an aligned table; the last column takes what room is left and is cut, never wrapped."""
+def table(
+    head: Sequence[str], rows: Iterable[Sequence[object]], *, whole: int = 1
+) -> list[str]:
+    """Return an aligned table; long lines are cut, but never inside the first `whole` columns."""
     body = [[str(cell).replace("\n", " ") for cell in row] for row in rows]
     if not body:
         return []
@@ -103,7 +124,8 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
         "  ".join(cell.ljust(size) for cell, size in zip(row, sizes, strict=True)).rstrip()
         for row in [list(head), *body]
     ]
-    return [line if len(line) <= width() else line[: width() - 1] + "…" for line in lines]
+    most = max(width(), sum(sizes[:whole]) + 2 * whole)
+    return [line if len(line) <= most else line[: most - 1] + "…" for line in lines]
 
 
 def outcome_json(outcome: Outcome) -> dict[str, Any]:
@@ -127,19 +149,22 @@ def outcome_json(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def outcome_lines(outcome: Outcome) -> list[str]:
-    """Return an outcome for a person."""
-    lines = paragraph(outcome.text)
+def outcome_lines(outcome: Outcome, indent: str = "") -> list[str]:
+    """Return an outcome for a person, every line after `indent`."""
+    lines = paragraph(outcome.text, indent)
+    return [*lines, *(f"{indent}{line}" if line else "" for line in _facts(outcome))]
+
+
+def _facts(outcome: Outcome) -> list[str]:
+    lines: list[str] = []
     if outcome.citations:
         lines += ["", *(f"  [{n}] {c}" for n, c in enumerate(_cited(outcome), 1))]
     reason = f" ({outcome.reason})" if outcome.reason else ""
-    lines += [
-        "",
-        f"{outcome.outcome}{reason} · confidence {outcome.confidence:.2f} · floor {outcome.floor:.2f}",
-    ]
+    numbers = f"confidence {outcome.confidence:.2f} · floor {outcome.floor:.2f}"
+    lines += ["", f"{outcome.outcome}{reason} · {numbers}"]
     if outcome.handoff:
         lines.append(f"hand-off {outcome.handoff}")
-    lines += [f"waits for {a}: staid approvals show {a}" for a in outcome.approvals]
+    lines += [f"waits for a person: staid approvals show {a}" for a in outcome.approvals]
     lines.append(f"why: staid why {outcome.run}")
     return lines
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -17,7 +17,10 @@ Run = Annotated[str, typer.Argument(metavar="RUN", help="A run's id: run_…")]
 
 
 def why(run: Run) -> None:
-    """Each sentence names the journal facts it rests on. Example: staid why run_01K…"""
+    """Tell a run in sentences, each with the journal facts it rests on.
+
+    Example: staid why run_01K…
+    """
     story = _story(run)
     output.emit(story_json(story), lambda: story_lines(story))
 
@@ -38,8 +41,11 @@ def story_lines(story: Story) -> list[str]:
 
 @runs_app.command("list")
 def list_runs(
-    limit: Annotated[int, typer.Option(help="How many, newest first.")] = 20,
-    state: Annotated[str | None, typer.Option(help="running, parked, released or failed.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many, newest first.")] = 20,
+    state: Annotated[
+        Literal["running", "parked", "released", "failed", "external"] | None,
+        typer.Option(help="Only runs in this state."),
+    ] = None,
 ) -> None:
     """List the newest runs. `--state running` shows those a crash interrupted."""
     found = output.project().wiring.records.runs(limit=limit, state=state)

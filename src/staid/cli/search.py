@@ -18,7 +18,10 @@ def search(
     groups: GroupsOption = None,
     k: Annotated[int, typer.Option("-k", min=1, max=100, help="How many passages.")] = 10,
 ) -> None:
-    """Nothing outside the asker's rights changes anything. Example: staid search refunds --as user:ada -k 5."""
+    """Search; nothing outside the asker's rights changes anything.
+
+    Example: staid search refunds --as user:ada -k 5
+    """
     if not as_:
         raise UsageInvalid(detail="nobody searches", hint="Say who: --as user:ada")
     found = run_search(output.project(), text, as_, groups_of(groups), k)
@@ -47,7 +50,7 @@ def search(
         for h in found.hits
     ]
     head = ("rank", "conf.", "cosine", "document", "text")
-    output.emit(value, output.table(head, rows) or ["Nothing that this asker may read was found."])
+    output.emit(value, output.table(head, rows, whole=4) or ["Nothing that this asker may read was found."])
 
 
 def _snippet(text: str) -> str:

@@ -16,7 +16,10 @@ def worker(
     once: Annotated[bool, typer.Option("--once", help="One round, then leave.")] = False,
     every: Annotated[float, typer.Option(min=0.2, help="Seconds between rounds.")] = 2.0,
 ) -> None:
-    """Carries on decided runs, finds lost executions, expires old requests. Example: staid worker."""
+    """Carry on decided runs, find lost executions, expire old requests.
+
+    Example: staid worker
+    """
     asyncio.run(_work(once=once, every=every))
 
 

@@ -54,7 +54,7 @@ class Ruling:
 
     severity: Severity
     rule: str
-    """Stable name of the deciding rule: `allowlist`, `schema`, `constraint:amount`, `approval`, …"""
+    """Stable name of the deciding rule: `allowlist`, `schema`, `constraint:amount`, …"""
     message: str
     """Plain words for the model, the approver and the story."""
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TypeAlias, cast
 
-Json: TypeAlias = "None | bool | int | float | str | Sequence[Json] | Mapping[str, Json]"
+Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
 """A JSON value; numbers that mean money never travel as float."""
 
 
@@ -52,7 +52,7 @@ def plain(value: object) -> Json:
 
 
 def canonical(value: object) -> str:
-    """Return canonical JSON: sorted keys, no insignificant space, decimals as normalised strings."""
+    """Return canonical JSON: sorted keys, no insignificant space, normalised decimals."""
     return json.dumps(
         plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
     )

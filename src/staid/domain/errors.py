@@ -16,7 +16,7 @@ class StaidError(Exception):
     code: ClassVar[str] = "ST-000"
     hint: ClassVar[str] = "Run `staid doctor` and read what it reports."
     exit_code: ClassVar[int] = 5
-    """What the CLI exits with: 1 check failed, 2 usage, 3 cannot tell, 4 not permitted, 5 system."""
+    """Of the CLI: 1 check failed, 2 usage, 3 cannot tell, 4 not permitted, 5 system."""
 
     def __init__(self, **values: object) -> None:
         """Build the message from the docstring; a `hint=` value replaces the class's hint."""
@@ -58,14 +58,14 @@ class StoreUnavailable(StaidError):
     """The store cannot be used: {detail}"""
 
     code = "ST-110"
-    hint = "Check the store's URL, that its folder is writable and that the disk has room; nothing was lost."
+    hint = "Check the store's URL, and that its folder is writable. Nothing was lost."
 
 
 class StoreLocked(StaidError):
     """The store stayed locked by another process for {seconds} s."""
 
     code = "ST-111"
-    hint = "Try again; if it stays locked, look for a process that holds {path} open. Nothing was lost."
+    hint = "Try again; if it stays so, look for a process that holds {path} open. Nothing was lost."
 
 
 class StoreReadOnly(StaidError):
@@ -206,7 +206,7 @@ class EmbedderBroken(StaidError):
 
 
 class CalibrationMissing(StaidError):
-    """There is no calibration for the embedder {embedder}, so a cosine cannot become a confidence."""
+    """There is no calibration for the embedder {embedder}: a cosine is no confidence."""
 
     code = "ST-222"
     hint = 'Run `make fit-confidence`, or set signal = "similarity" below [grounding].'
@@ -306,7 +306,7 @@ class ModelUnavailable(StaidError):
     """No model answered: {detail}"""
 
     code = "ST-312"
-    hint = "Try again, or name a fallback in staid.toml. The run is recorded; nothing was executed twice."
+    hint = "Try again, or name a fallback in staid.toml. The run is recorded."
 
 
 class ModelTooDear(StaidError):
@@ -444,7 +444,7 @@ class JournalBroken(StaidError):
     """The journal does not verify: {detail}"""
 
     code = "ST-501"
-    hint = "Somebody changed recorded facts, or the key is another one. Keep a copy and compare with a backup."
+    hint = "Somebody changed recorded facts, or the key is another one. Compare with a backup."
     exit_code = 1
 
 

@@ -128,7 +128,10 @@ class Corpus(Protocol):
         ...
 
     def find(self, document: str) -> StoredDocument:
-        """Return one document by `id` or `source/id`; raise `DocumentNotFound` or `DocumentAmbiguous`."""
+        """Return one document by `id` or `source/id`.
+
+        Raises `DocumentNotFound`, `DocumentAmbiguous`.
+        """
         ...
 
     def documents(self) -> Sequence[StoredDocument]:

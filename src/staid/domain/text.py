@@ -13,27 +13,31 @@ from typing import cast
 _WORD = re.compile(r"\d+(?:[.,]\d+){1,6}(?![^\W_])|[^\W_]+(?:['’][^\W_]+)*", re.UNICODE)
 
 STOPWORDS = frozenset(
-    """a an and are as at be been but by can could did do does for from had has have he her his how i
-    if in into is it its me my of on or our she should so some than that the their them then there
-    these they this to up us was we were what when where which who whom why will with would you
-    your""".split()  # noqa: SIM905 - a list of words reads as words
+    """a an and are as at be been but by can could did do does for from had has have he her his how
+    i if in into is it its me my of on or our she should so some than that the their them then
+    there these they this to up us was we were what when where which who whom why will with would
+    you your""".split()  # noqa: SIM905 - a list of words reads as words
 )
 """English words that say nothing about what a text is about."""
 
 _ABBREVIATIONS = frozenset(
-    """mr mrs ms dr prof sr jr st rev hon gen col capt lt sgt gov sen rep e.g i.e etc. vs cf no nos vol
-    vols pp ed eds fig figs al ca approx est inc ltd co corp bros dept univ assn ave blvd rd jan feb
-    mar apr jun jul aug sep sept oct nov dec mon tue wed thu fri sat sun u.s u.k u.n a.m p.m b.c a.d
-    ph.d incl excl min max tel ext""".split()  # noqa: SIM905 - a list of words reads as words
+    """mr mrs ms dr prof sr jr st rev capt lt sgt gov sen e.g i.e vs cf eds al ca approx est inc ltd
+    co corp bros dept univ assn ave blvd rd u.s u.k u.n a.m p.m b.c a.d ph.d incl
+    excl""".split()  # noqa: SIM905 - a list of words reads as words
 )
 """Words whose full stop does not end a sentence."""
+_BEFORE_NUMBERS = frozenset(
+    """no nos vol vols fig figs p pp ch sec art ed tel ext min max jan feb mar apr jun jul aug sep
+    sept oct nov dec""".split()  # noqa: SIM905 - a list of words reads as words
+)
+"""Words whose full stop does not end a sentence before a number: `No. 5`, `Jan. 5`."""
 _STOP = re.compile(r"(?<![.!?…])[.!?…]+[\"'”’)\]*_]*(?=\s)")
 _BEFORE = re.compile(r"[^\s(\[\"'“‘]+$")
 _LINE = re.compile(r"[^\n]+")
 _OWN_LINE = re.compile(r"[ \t]*(?:[-*•+–][ \t]|\(?(?:\d{1,3}|[A-Za-z])[.)][ \t]|#{1,6}[ \t]|\||>)")
 _ANY_WORD = re.compile(r"[^\W_]")
 WRAPPED = 50
-"""A line at least this long may go on in the next one: text files are wrapped, headings are short."""
+"""A line at least this long may go on in the next one: text is wrapped, headings are short."""
 
 
 def words(text: str) -> list[str]:
@@ -111,7 +115,8 @@ def _ends(text: str, begin: int, match: re.Match[str], end: int) -> bool:
     word = before.group() if before else ""
     if len(word) == 1 and (word.isupper() or (word.isdigit() and match.start() - begin <= 2)):
         return False
-    return word.lower() not in _ABBREVIATIONS
+    short = _ABBREVIATIONS | _BEFORE_NUMBERS if rest[0].isdigit() else _ABBREVIATIONS
+    return word.lower() not in short
 
 
 def _trimmed(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:

@@ -19,16 +19,16 @@ from staid.domain.text import STOPWORDS, stem, words
 GENERIC = frozenset(
     """account accounts card cards plan plans policy policies package packages tier tiers edition
     editions membership memberships subscription subscriptions program programs programme programmes
-    loan loans mortgage mortgages insurance bundle bundles licence license licences licenses warranty
-    warranties model models vault saver certificate contract contracts agreement""".split()  # noqa: SIM905 - a list of words reads as words
+    loan loans mortgage mortgages insurance bundle bundles licence license licences licenses
+    warranty warranties model models vault saver certificate contract contracts agreement""".split()  # noqa: SIM905 - a list of words reads as words
 )
 """Nouns that a product's name stands before."""
 CATEGORY = frozenset(
-    """credit debit bank banking business personal savings saving checking current joint gift prepaid
-    annual monthly yearly weekly customer company user users return refund privacy cancellation
+    """credit debit bank banking business personal savings saving checking current joint gift
+    prepaid annual monthly yearly weekly customer company user users return refund privacy cancellation
     shipping new old my other another this that same existing health life car home travel rewards
-    reward virtual physical replacement service support data referral loyalty partner affiliate access
-    privacy security cookie""".split()  # noqa: SIM905 - a list of words reads as words
+    reward virtual physical replacement service support data referral loyalty partner affiliate
+    access security cookie""".split()  # noqa: SIM905 - a list of words reads as words
 )
 """Words that say which sort of card or plan it is; alone they name none."""
 NOT_NAMES = frozenset({"faq", "troubleshooting", "overview", "note", "re", "question", "help"})
@@ -178,7 +178,7 @@ def _closeness(text: str, entity: Entity) -> int:
 
 
 def _written_as_name(tokens: Sequence[str], start: int, end: int) -> bool:
-    """Tell whether a passage writes these words as a name: capitals, more than one or a noun after."""
+    """Tell whether a passage writes these words as a name: in capitals, two or before a noun."""
     capitals = all(token[0].isupper() for token in tokens[start:end])
     following = tokens[end].lower() if end < len(tokens) else ""
     return capitals and (end - start > 1 or following in GENERIC)

@@ -123,10 +123,16 @@ def unnumbered(text: str) -> str:
     `1. Log in 2. Tap Refund 3. Confirm` counts up; `it costs 3.` does not.
     """
     numbered: list[re.Match[str]] = []
+    list_so_far: list[re.Match[str]] = []
     for mark in _INLINE.finditer(text):
-        if int(mark.group(1)) == len(numbered) + 1:
-            numbered.append(mark)
-    if len(numbered) < LEAST_ITEMS:
+        number = int(mark.group(1))
+        if number == 1:
+            list_so_far = []
+        if number == len(list_so_far) + 1:
+            list_so_far.append(mark)
+            numbered += list_so_far if number == LEAST_ITEMS else []
+            numbered += [mark] if number > LEAST_ITEMS else []
+    if not numbered:
         return text
     characters = list(text)
     for mark in numbered:

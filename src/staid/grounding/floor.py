@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 from staid.domain.passage import Passage, Retrieval
@@ -55,6 +55,37 @@ class Empty(Ruled):
 Decision: TypeAlias = Sufficient | Weak | Empty
 
 
+def vetted_only(retrieval: Retrieval) -> Retrieval:
+    """Return the retrieval as if unvetted passages had not been found, so they lend no confidence.
+
+    Where there are some, the legs' best values are taken from the vetted passages that remain.
+    """
+    vetted = [passage for passage in retrieval.passages if passage.vetted]
+    if len(vetted) == len(retrieval.passages):
+        return retrieval
+    near = sorted(vetted, key=lambda p: -p.similarity)
+    literal = sorted(
+        (p for p in vetted if p.lexical_rank is not None), key=lambda p: p.lexical_rank or 0
+    )
+    vector_ranks = {p.chunk: rank for rank, p in enumerate(near, 1)}
+    lexical_ranks = {p.chunk: rank for rank, p in enumerate(literal, 1)}
+    signals = replace(
+        retrieval.signals,
+        similarities=tuple(sorted((p.similarity for p in vetted), reverse=True)),
+        bm25=tuple(p.bm25 for p in literal),
+    )
+    ranked = tuple(
+        replace(
+            p,
+            rank=rank,
+            vector_rank=vector_ranks[p.chunk],
+            lexical_rank=lexical_ranks.get(p.chunk),
+        )
+        for rank, p in enumerate(vetted, 1)
+    )
+    return replace(retrieval, passages=ranked, signals=signals)
+
+
 def compare(
     question: str,
     retrieval: Retrieval,
@@ -69,8 +100,9 @@ def compare(
     Only vetted passages count, and only those that name the product or plan that the question
     names. `calibration` may be None with `signal="similarity"`: then confidence is 0 and unused.
     """
-    vetted = tuple(p for p in retrieval.passages if p.vetted)
-    measured = features(question, retrieval)
+    found = vetted_only(retrieval)
+    vetted = found.passages
+    measured = features(question, found)
     probability = confidence(measured, calibration) if calibration and vetted else 0.0
     similarity = max((p.similarity for p in vetted), default=0.0)
     numbers = (

@@ -19,11 +19,13 @@ SHORTEST = 3
 NEGATORS = frozenset(
     """no not never none nobody nothing neither nor without cannot can't don't doesn't didn't won't
     isn't aren't wasn't weren't hasn't haven't hadn't shouldn't wouldn't couldn't mustn't needn't
-    avoid refrain ineligible unable prohibited forbidden unavailable""".split()  # noqa: SIM905 - a list of words reads as words
+    avoid refrain fail fails failure inability lack lacks ineligible
+    unable prohibited forbidden unavailable""".split()  # noqa: SIM905 - a list of words reads as words
 )
 _BOUNDS = frozenset(
-    """after before within beyond until unless over under above below more less than only except other
-    exceed later earlier least most maximum minimum all every any some always often sometimes""".split()  # noqa: SIM905 - a list of words reads as words
+    """after before within beyond until unless over under above below more less than only except
+    other exceed later earlier least most maximum minimum all every any some always often
+    sometimes""".split()  # noqa: SIM905 - a list of words reads as words
 )
 """Words that move a boundary: `not after 30 days` and `within 30 days` agree."""
 _WEAK = re.compile(
@@ -34,8 +36,8 @@ _WEAK = re.compile(
 )
 _REPLY = re.compile(r"^\W*(?:no|yes|sorry|unfortunately)\s*[,.:;!—–-]\s*", re.IGNORECASE)
 _CUT = re.compile(
-    r"[,;:!?—–()]\s*|\.\s+|\s(?:but|because|which|while|although|though|if|when|unless|until|so that|"
-    r"and you|and it|and they|and we|or you)\s",
+    r"[,;:!?—–()]\s*|\.\s+|\s(?:but|because|which|while|although|though|if|when|unless|until"
+    r"|so that|and you|and it|and they|and we|or you)\s",
     re.IGNORECASE,
 )
 

@@ -24,8 +24,12 @@ def guard_of(project: Project) -> Guard:
         project.add_tool,
         lambda: project.wiring.gate,
         lambda principal, agent: _begin(project, principal, agent),
-        lambda run: project.wiring.records.seal(run),
+        lambda run: _end(project, run),
     )
+
+
+def _end(project: Project, run: RunId) -> None:
+    project.wiring.records.seal(run)
 
 
 def _begin(project: Project, principal: Principal, agent: str) -> RunId:

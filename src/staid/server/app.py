@@ -85,6 +85,8 @@ async def _invalid(request: Request, error: Exception) -> Response:
 
 async def _plain(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
-    detail = {404: "there is no such page", 405: "this address does not take that method"}
-    usage = UsageInvalid(detail=detail.get(status, "the request cannot be read"), hint="Start at /")
+    detail = {404: "There is no such page.", 405: "This address does not take that method."}
+    usage = UsageInvalid(
+        detail=detail.get(status, "The request cannot be read."), hint="Start at the first page."
+    )
     return _response(request, Problem(status, usage.code, usage.message, usage.hint_text))

@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, insert, select, update
 
@@ -21,7 +22,6 @@ from staid.domain.call import (
     Ruling,
     Severity,
     ToolCall,
-    call_digest,
 )
 from staid.domain.canonical import canonical
 from staid.domain.errors import (
@@ -45,7 +45,9 @@ from staid.store.reservations import take_turns
 
 _RULED = {Severity.ALLOW: Move.ALLOW, Severity.ASK: Move.ASK, Severity.DENY: Move.REFUSE}
 _WITNESSES = [
+    EventKind.CALL_PROPOSED.value,
     EventKind.CALL_RULED.value,
+    EventKind.APPROVAL_REQUESTED.value,
     EventKind.APPROVAL_DECIDED.value,
     EventKind.CALL_CLAIMED.value,
 ]
@@ -160,6 +162,10 @@ class SqlLedger(LedgerRows):
             now = self._clock.now()
             found = self._approval(connection, approval)
             check_decision(found, approver, now, seen)
+            if {fact["digest"] for _, fact in self._witnesses(connection, found.call)} != {
+                found.digest
+            }:
+                raise ApprovalMismatch(approval=approval)
             happened = _DECIDED[decision]
             if not self._move(connection, found.call.id, happened):
                 check_decision(self._approval(connection, approval), approver, now, seen)
@@ -196,35 +202,34 @@ class SqlLedger(LedgerRows):
 
     def _check_bound(self, connection: Connection, record: CallRecord, digest: str) -> None:
         """Raise unless what will run is what was proposed, shown, approved and recorded."""
-        bound = {call_digest(record.call.tool, record.call.arguments)}
-        bound.add(self._column(connection, record.call.id))
-        bound.add(self._witness(connection, record))
+        query = select(tables.call.c.digest).where(tables.call.c.id == record.call.id)
+        bound = {record.call.digest, connection.execute(query).scalar_one()}
+        consent = "deny"
+        for kind, fact in self._witnesses(connection, record.call):
+            # The journal cannot be rewritten without its key: it says what was allowed or approved
+            # and that nobody claimed it yet, whatever somebody did to the ledger's own rows.
+            bound.add(fact["digest"])
+            if kind == EventKind.CALL_CLAIMED.value:
+                bound.add("claimed before")
+            consent = fact.get("ruling") or fact.get("decision") or consent
         if record.approval is not None:
             approval = self._approval(connection, record.approval)
-            bound.add(approval.digest if approval.decision == "approve" else "not approved")
-        if bound != {digest}:
+            bound |= {approval.digest, digest if approval.decision == "approve" else "not approved"}
+        if bound != {digest} or consent not in {"allow", "approve"}:
             raise ApprovalMismatch(approval=record.approval or record.call.id)
 
-    def _column(self, connection: Connection, call: str) -> str:
-        query = select(tables.call.c.digest).where(tables.call.c.id == call)
-        return connection.execute(query).scalar_one()
-
-    def _witness(self, connection: Connection, record: CallRecord) -> str:
-        # The journal cannot be rewritten without its key: it says what was allowed or approved,
-        # and that nobody claimed it yet, whatever somebody did to the ledger's own rows meanwhile.
+    def _witnesses(
+        self, connection: Connection, call: ToolCall
+    ) -> Iterable[tuple[str, dict[str, Any]]]:
+        """Return kind and fact of everything the journal says about what a call is."""
         journal = tables.journal.c
         query = select(journal.kind, journal.fact).where(
-            journal.run == record.call.run, journal.kind.in_(_WITNESSES)
+            journal.run == call.run, journal.kind.in_(_WITNESSES)
         )
-        witnessed = "no ruling"
         for row in connection.execute(query.order_by(journal.seq)):
             fact = json.loads(row.fact)
-            if fact.get("call") == record.call.id:
-                if row.kind == EventKind.CALL_CLAIMED.value:
-                    return "claimed before"
-                consent = fact.get("ruling") == "allow" or fact.get("decision") == "approve"
-                witnessed = fact["digest"] if consent else "not allowed"
-        return witnessed
+            if fact.get("call") == call.id:
+                yield row.kind, fact
 
     def heartbeat(self, call: CallId, lease: Lease) -> bool:
         """Prolong a lease; False where the call is no longer ours."""

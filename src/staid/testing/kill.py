@@ -199,12 +199,12 @@ class _CrashingLedger(SqlLedger):
 class Life:
     """One process's view of one call: its own store, ledger and gate on a shared database."""
 
-    def __init__(self, job: Job) -> None:
-        """Open everything anew, as a process that just started would."""
+    def __init__(self, job: Job, store: Store) -> None:
+        """Open ledger and gate anew on a store whose connections are this process's own."""
         self._job = job
         clock = StepClock(START + timedelta(hours=job.hours))
         stem = f"{job.run}{os.getpid()}"
-        self._store = Store(job.url)
+        self._store = store
         self._ledger = _CrashingLedger(self._store, clock, stem, self._at)
         tools = {"refund.issue": self._tool()}
         self._gate = Gate(tools, self._ledger, clock, CountedIds(stem), f"p{os.getpid()}")
@@ -341,21 +341,35 @@ def zygote() -> Generator[Zygote]:
 
 
 def _serve() -> None:
+    stores: dict[str, Store] = {}
     for line in sys.stdin:
         jobs = [Job(**cast("dict[str, Any]", job)) for job in json.loads(line)]
-        reports = [_reap(child, pipe) for child, pipe in [_fork(job) for job in jobs]]
+        for job in jobs:
+            if job.url not in stores:
+                stores = {job.url: _warm(job)}
+        children = [_fork(job, stores[job.url]) for job in jobs]
+        reports = [_reap(child, pipe) for child, pipe in children]
         sys.stdout.write(json.dumps([asdict(report) for report in reports]) + "\n")
         sys.stdout.flush()
 
 
-def _fork(job: Job) -> tuple[int, int]:
+def _warm(job: Job) -> Store:
+    # What a fork inherits it need not do again: statements compiled, modules imported.
+    store = Store(job.url)
+    run = f"run_warm{os.getpid()}"
+    first = replace(job, run=run, role="live", crash="", hours=0, effects=f"{job.effects}.warm")
+    asyncio.run(Life(first, store).play())
+    return store
+
+
+def _fork(job: Job, store: Store) -> tuple[int, int]:
     reading, writing = os.pipe()
     child = os.fork()
     if child:
         os.close(writing)
         return child, reading
     try:
-        report = asyncio.run(Life(job).play())
+        report = asyncio.run(Life(job, store).play())
         os.write(writing, json.dumps(asdict(report)).encode())
     except BaseException as error:  # noqa: BLE001 - the parent has to hear of it
         report = Report(killed=False, errors=(repr(error)[:2000],))

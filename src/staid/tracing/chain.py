@@ -96,7 +96,7 @@ def verify_run(key: bytes, rows: Iterable[Link]) -> list[Finding]:
 def verify_seals(
     key: bytes, seals: Iterable[Seal], hashes: Mapping[str, set[str]]
 ) -> list[Finding]:
-    """Return every break in the chain of seals, and every sealed head that its run no longer has."""
+    """Return every break in the chain of seals, and every sealed head that its run has lost."""
     findings: list[Finding] = []
     prev, expected = GENESIS, 1
     for row in seals:

@@ -138,7 +138,8 @@ def _scope(row: JournalRow) -> str:
 
 def _retrieved(row: JournalRow) -> str:
     fact = _fact(row)
-    return f"The search looked at {fact['view']} chunks that the asker may read and found {fact['found']}."
+    view, found = fact["view"], fact["found"]
+    return f"The search looked at {view} chunks that the asker may read and found {found}."
 
 
 def _kept(row: JournalRow) -> str | None:
@@ -153,7 +154,9 @@ def _kept(row: JournalRow) -> str | None:
 
 def _floor(row: JournalRow) -> str:
     fact = _fact(row)
-    numbers = f"confidence {fact['confidence']:.2f}, similarity {fact['similarity']:.2f}, floor {fact['floor']:.2f}"
+    numbers = ", ".join(
+        f"{name} {fact[name]:.2f}" for name in ("confidence", "similarity", "floor")
+    )
     word = {
         "sufficient": "enough to answer",
         "weak": "too weak to answer",
@@ -206,7 +209,7 @@ def _settled(row: JournalRow) -> str:
 
 
 def _in_doubt(row: JournalRow) -> str:
-    return f"Nobody knows whether the call {row.fact['call']} took effect; it will not be tried again by itself."
+    return f"Nobody knows whether the call {row.fact['call']} took effect; it is not tried again."
 
 
 def _checked(row: JournalRow) -> str:

@@ -44,6 +44,8 @@ _FILLED = text("""
     WHERE embedding.text_hash = given.hash
 """)
 # MATERIALIZED: the classes are resolved before any distance is, whatever the planner thinks.
+# Mean and deviation are taken in `numeric`: sums of floats depend on the order of the rows, and so
+# on where in the table the invisible ones lie.
 _NEAR = text("""
     WITH visible AS MATERIALIZED (
         SELECT c.id, c.length, e.v
@@ -51,8 +53,8 @@ _NEAR = text("""
         JOIN embedding e ON e.text_hash = c.text_hash
         WHERE d."class" = ANY(:classes)
     ), measured AS MATERIALIZED (
-        SELECT id, length, CAST(round(CAST(-(v <#> CAST(:vector AS vector)) AS numeric), :decimals)
-            AS float8) AS similarity
+        SELECT id, length,
+            round(CAST(-(v <#> CAST(:vector AS vector)) AS numeric), :decimals) AS similarity
         FROM visible
     ), statistics AS (
         SELECT count(*) AS size, coalesce(sum(length), 0) AS total,
@@ -61,8 +63,9 @@ _NEAR = text("""
     ), near AS (
         SELECT id, similarity FROM measured ORDER BY similarity DESC, id COLLATE "C" LIMIT :depth
     )
-    SELECT size, total, mean, deviation, id, similarity FROM statistics LEFT JOIN near ON true
-    ORDER BY similarity DESC, id COLLATE "C"
+    SELECT size, total, mean, deviation, id, CAST(similarity AS float8)
+    FROM statistics LEFT JOIN near ON true
+    ORDER BY near.similarity DESC, id COLLATE "C"
 """)
 _HITS = """
     WITH hits AS MATERIALIZED (
@@ -81,10 +84,10 @@ _LITERAL = text(f"""{_HITS}
             CAST(terms ->> word.term AS float8)
             + CAST(:k1 AS float8) * (1 - CAST(:b AS float8)
             + CAST(:b AS float8) * length / CAST(:average AS float8))
-        )
+        ) ORDER BY word.place
     ) AS numeric), :decimals) AS float8) AS score
     FROM hits JOIN unnest(CAST(:terms AS text[]), CAST(:weights AS float8[]))
-        AS word(term, weight) ON hits.terms ? word.term
+        WITH ORDINALITY AS word(term, weight, place) ON hits.terms ? word.term
     GROUP BY id ORDER BY score DESC, id COLLATE "C" LIMIT :depth
 """)  # noqa: S608 - both parts are constants
 _COSINES = text("""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -115,6 +116,27 @@ def test_a_stale_file_gives_only_what_still_stands(store: Store, file: Path, rea
     assert found.signals.view == SIZE - 3
     assert found.passages[0].text == "alpha word7 anew"
     assert read.chunks == 2 + (SIZE - 1)  # two from the store with the file, all without it
+
+
+def test_a_file_gives_way_to_newer_terms_and_other_cuts(
+    store: Store, file: Path, tmp_path: Path
+) -> None:
+    """A text analysed anew, or a document cut otherwise, is not answered from the old file."""
+    search(store, file)
+    item = written(EMBEDDER, "d7", "alpha word7", EVERYONE)
+    anew = [replace(c, terms={"alpha": 1, "omega": 1}) for c in item.chunks or ()]
+    SqlCorpus(store).apply([replace(item, chunks=tuple(anew))], EMBEDDER.id)
+    found = search(store, file, "omega")
+    assert found == search(store, None, "omega")
+    assert found.signals.bm25[0] > 0
+    other = Store(f"sqlite:///{tmp_path}/other.db")
+    metadata.create_all(other.engine)
+    items = [written(EMBEDDER, f"d{n}", f"alpha word{n}", EVERYONE) for n in range(SIZE + 5)]
+    recut = [replace(c, text_hash="f" * 64, vector=EMBEDDER.embed("beta")) for c in anew]
+    items[7] = replace(item, chunks=tuple(recut))
+    SqlCorpus(other).apply(items, EMBEDDER.id)
+    assert search(other, file, "beta") == search(other, None, "beta")
+    other.close()
 
 
 def test_a_file_of_another_embedder_or_store_is_not_used(
