@@ -114,7 +114,7 @@ def write_rows(world: World, file: Path) -> None:
 
 def _one(question: Question, index: EmbeddedIndex, embedder: RememberingEmbedder) -> Measured:
     vector = embedder.embed(question.text)
-    query = Query(question.text, vector, frozenset({PUBLIC}), k=SEARCHED)
+    query = Query(question.text, vector, frozenset({PUBLIC}), k=SEARCHED, vetted=True)
     retrieval = index.search(query)
     named = features(question.text, retrieval).by_name()
     return Measured(question, retrieval, tuple(named[name] for name in NAMES))

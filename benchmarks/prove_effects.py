@@ -256,7 +256,7 @@ def main() -> int:
             f"{name:<10}{tally.trials:>8}{tally.processes:>11}{tally.kills:>8}{tally.effects:>9}"
             f"{seconds:>9.1f}  {states}"
         )
-        for violation in tally.violations:
+        for violation in tally.violations[:10]:
             print(f"  BROKEN {violation}", file=sys.stderr)
         broken = broken or bool(tally.violations)
         summary[name] = {

@@ -109,7 +109,10 @@ def squad(
 
 
 def mtrag(seed: int, *, near: float = 0.0) -> World:
-    """Return MTRAG-UN's contexts as a corpus; `near` leaves out those of a share of the tasks."""
+    """Return MTRAG-UN's contexts as a corpus; `near` leaves out those of a share of the tasks.
+
+    No off-topic queries: this corpus holds answers to some of them.
+    """
     tasks = load("mtrag_un")
     rng = random.Random(seed)
     contexts = {c["id"]: c for task in tasks for c in task["contexts"]}
@@ -126,7 +129,6 @@ def mtrag(seed: int, *, near: float = 0.0) -> World:
         questions.append(Question(kind, _last_turn(task["turns"]), gold, group))
     rows = [(name, c.get("title") or "", c["text"]) for name, c in contexts.items()]
     kept = tuple(row for row in rows if row[0] not in gone)
-    questions += off_topic(100, 1000 + seed)
     return World(f"mtrag/{seed}", kept, tuple(questions))
 
 

@@ -75,9 +75,14 @@ def test_a_visit_from_sign_in_to_a_decision(
     assert browser.evaluate("document.activeElement.tagName") == "BODY"
     browser.screenshot(tmp_path / "approval.png")
     browser.click("button[value=approve]")
-    assert "approve by user:lead" in browser.text()
+    assert "approved by user:lead" in browser.text()
     refunds = (served["folder"] / "refunds.jsonl").read_text("utf-8").splitlines()
     assert [json.loads(line)["order_id"] for line in refunds] == ["R-1002"]
+
+    browser.goto(served["url"])
+    browser.fill("#text", "Do you deliver to Mars on Sundays?")
+    browser.click("form.ask button")
+    assert "I don't have that information." in browser.text("section.sheet")
 
     # Nothing was reported: no violation of the policy, no failed load, no warning.
     assert browser.said == []

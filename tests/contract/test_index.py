@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from threading import Event, Thread
@@ -257,15 +258,17 @@ def test_a_fork_searches_on(store: Store, corpus: SqlCorpus, index: Index) -> No
     held.wait(30)
     child = os.fork()
     if child == 0:
+        signal.alarm(20)  # a child that waits for a lock nobody holds must not wait for ever
         try:
             corpus.relabel("help", "a", NOBODY)
             found = names(index.search(ask("alpha", "public")))
         except BaseException:  # noqa: BLE001  # a child must never return into pytest
             os._exit(2)
         os._exit(0 if found == [] else 1)
-    assert os.waitpid(child, 0)[1] == 0
+    status = os.waitpid(child, 0)[1]
     release.set()
     holder.join()
+    assert status == 0
     assert names(index.search(ask("alpha", "public"))) == []
 
 

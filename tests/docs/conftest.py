@@ -34,7 +34,21 @@ FENCE = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 PLACES = {"RUN": "run_", "APPROVAL": "apr_", "HANDOFF": "hof_"}
-MODEL = MiniLM()
+
+
+class Remembering(MiniLM):
+    """The real model, asked once for each text of a test session."""
+
+    def __init__(self) -> None:
+        """Know nothing yet."""
+        super().__init__()
+        self._known: dict[str, bytes] = {}
+
+    def embed(self, text: str) -> bytes:
+        """Return the vector of a text."""
+        if text not in self._known:
+            self._known[text] = super().embed(text)
+        return self._known[text]
 
 
 @dataclass(frozen=True)
@@ -194,7 +208,7 @@ def runnable(request: pytest.FixtureRequest) -> Path:
 def _one_model() -> Iterator[None]:
     """Load the real embedding model once, not once per command."""
     patch = pytest.MonkeyPatch()
-    patch.setattr(Wiring, "embedder", MODEL)
+    patch.setattr(Wiring, "embedder", Remembering())
     yield
     patch.undo()
 
@@ -210,14 +224,17 @@ def scaffold(tmp_path_factory: pytest.TempPathFactory, _one_model: None) -> Path
 
 @pytest.fixture
 def reader(
-    runnable: Path, tmp_path: Path, scaffold: Path, monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest,
+    runnable: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Reader]:
     """Return somebody who starts where the page starts."""
     first = next(b for b in blocks_of(runnable) if b.runs or b.file)
     folder = tmp_path
     if "staid init" not in first.text:
         folder = tmp_path / "help-desk"
-        shutil.copytree(scaffold, folder)
+        shutil.copytree(request.getfixturevalue("scaffold"), folder)
     monkeypatch.chdir(folder)
     reading = Reader(monkeypatch)
     yield reading

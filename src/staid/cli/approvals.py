@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -10,9 +11,10 @@ import typer
 
 from staid.cli import output
 from staid.cli.ask import AsOption, GroupsOption, groups_of
-from staid.domain.call import ApprovalRecord, CallState
+from staid.domain.call import ApprovalRecord, CallRecord, CallState
 from staid.domain.canonical import canonical
 from staid.domain.errors import UsageInvalid
+from staid.domain.ids import ApprovalId, CallId
 from staid.domain.outcome import Outcome
 from staid.project.deciding import Decided, decide, settle_doubt
 
@@ -27,25 +29,41 @@ Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Carry the run on i
 def list_approvals(
     state: Annotated[str, typer.Option(help="pending, in_doubt, done, … or all.")] = "pending",
 ) -> None:
-    """List what waits for a human, oldest first."""
+    """List what waits for a human, oldest first; calls in doubt are among it."""
+    wanted = _states(state)
     ledger = output.project().wiring.ledger
     ledger.sweep()
-    wanted: list[CallState | None] = [None] if state == "all" else [CallState(state)]
-    if state == "pending":
-        wanted.append(CallState.IN_DOUBT)
-    found = [a for each in wanted for a in ledger.approvals(each)]
-    rows = [(a.id, a.state.value, a.call.tool, canonical(a.call.arguments), a.rule) for a in found]
+    found = [_json(a) for each in wanted for a in ledger.approvals(each)]
+    if CallState.IN_DOUBT in wanted or None in wanted:
+        lost = ledger.in_state(CallState.IN_DOUBT)
+        found += [_call_json(record) for record in lost if record.approval is None]
+    rows = [(a["id"], a["state"], a["tool"], canonical(a["arguments"]), a["rule"]) for a in found]
     output.emit(
-        {"approvals": [_json(a) for a in found]},
+        {"approvals": found},
         output.table(("approval", "state", "tool", "arguments", "rule"), rows)
         or ["Nothing waits for a human."],
     )
 
 
+def _states(state: str) -> list[CallState | None]:
+    if state == "all":
+        return [None]
+    if state not in set(CallState):
+        known = ", ".join(CallState)
+        raise UsageInvalid(detail=f"there is no state {state}", hint=f"One of {known}, all.")
+    waits = state == CallState.PENDING
+    return [CallState(state), CallState.IN_DOUBT] if waits else [CallState(state)]
+
+
 @approvals_app.command()
 def show(approval: Approval) -> None:
     """Show one request: what would run, which rule asked, who may not decide it."""
-    found = output.project().wiring.ledger.approval(approval)  # pyright: ignore[reportArgumentType]  # an id as typed
+    ledger = output.project().wiring.ledger
+    if approval.startswith("cal_"):
+        record = ledger.get(CallId(approval))
+        output.emit(_call_json(record), lambda: _call_lines(record))
+        return
+    found = ledger.approval(ApprovalId(approval))
     output.emit(_json(found), lambda: _lines(found))
 
 
@@ -94,7 +112,10 @@ def settle(
     as_: AsOption = "",
     groups: GroupsOption = None,
 ) -> None:
-    """Settle a call in doubt by what you found in the system behind the tool."""
+    """Settle a call in doubt by what you found in the system behind the tool.
+
+    ID is that of its request, or of the call itself (cal_…) where nobody had to be asked.
+    """
     if happened not in {"yes", "no"}:
         raise UsageInvalid(detail="--happened is yes or no", hint="Look it up first.")
     decided = asyncio.run(
@@ -137,16 +158,45 @@ def _who(as_: str) -> str:
 
 
 def _tell(decided: Decided) -> None:
-    value: dict[str, Any] = _json(decided.approval)
+    found = decided.approval
+    value = _json(found) if isinstance(found, ApprovalRecord) else _call_json(found)
     value["outcome"] = output.outcome_json(decided.outcome) if decided.outcome else None
-    output.emit(value, lambda: _decided_lines(decided.approval, decided.outcome))
+    output.emit(value, lambda: _decided_lines(value, decided.outcome))
 
 
-def _decided_lines(approval: ApprovalRecord, outcome: Outcome | None) -> list[str]:
-    lines = [f"{approval.id}: {approval.state.value}"]
+def _decided_lines(decided: Mapping[str, Any], outcome: Outcome | None) -> list[str]:
+    lines = [f"{decided['id']}: {decided['state']}"]
     if outcome is None:
-        return [*lines, f"The run goes on elsewhere: staid runs show {approval.run}"]
+        return [*lines, f"The run goes on elsewhere: staid runs show {decided['run']}"]
     return [*lines, "", *output.outcome_lines(outcome)]
+
+
+def _call_json(record: CallRecord) -> dict[str, Any]:
+    return {
+        "id": record.call.id,
+        "state": record.state.value,
+        "tool": record.call.tool,
+        "arguments": dict(record.call.arguments),
+        "rule": record.ruling.rule,
+        "message": record.error or record.ruling.message,
+        "digest": record.call.digest,
+        "run": record.call.run,
+        "requested_at": record.proposed_at,
+    }
+
+
+def _call_lines(record: CallRecord) -> list[str]:
+    call = record.call
+    lines = [
+        f"{call.id}: {record.state.value}",
+        *output.paragraph(f"{call.tool} with {canonical(call.arguments)}", "  "),
+        f"  for {call.subject}, agent {call.agent}, run {call.run}",
+        *output.paragraph(record.error or record.ruling.message, "  "),
+    ]
+    if record.state is CallState.IN_DOUBT:
+        lines.append("  Look in the system behind the tool, then:")
+        lines.append(f"  staid approvals settle {call.id} --happened yes --as user:…")
+    return lines
 
 
 def _json(approval: ApprovalRecord) -> dict[str, Any]:
@@ -172,18 +222,20 @@ def _json(approval: ApprovalRecord) -> dict[str, Any]:
 def _lines(approval: ApprovalRecord) -> list[str]:
     lines = [
         f"{approval.id}: {approval.state.value}",
-        f"  {approval.call.tool} with {canonical(approval.call.arguments)}",
-        f"  asked by rule {approval.rule}: {approval.message}",
+        *output.paragraph(f"{approval.call.tool} with {canonical(approval.call.arguments)}", "  "),
+        *output.paragraph(f"asked by rule {approval.rule}: {approval.message}", "  "),
         f"  for {approval.call.subject}, agent {approval.call.agent}, run {approval.run}",
         f"  digest {approval.digest}",
         f"  requested {_time(approval.requested_at)}, expires {_time(approval.expires_at)}",
         f"  may not be decided by {', '.join(sorted(approval.requested_by))}",
     ]
+    if approval.approvers:
+        lines.append(f"  takes one of {', '.join(sorted(approval.approvers))}")
     if approval.preview:
-        lines.append(f"  effect: {approval.preview}")
+        lines += output.paragraph(f"effect: {approval.preview}", "  ")
     if approval.decided_by:
         why = f", saying “{approval.reason}”" if approval.reason else ""
-        lines.append(f"  {approval.decision} by {approval.decided_by}{why}")
+        lines += output.paragraph(f"{approval.decision} by {approval.decided_by}{why}", "  ")
     if approval.state is CallState.PENDING:
         lines.append(f"  staid approvals approve {approval.id} --as user:…")
     return lines

@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, TextIO
+from typing import Annotated, Any, TextIO, cast
 
 import typer
 
@@ -102,7 +102,8 @@ def _write(target: TextIO, value: dict[str, Any]) -> None:
 
 def _rows(file: Path) -> Iterator[dict[str, Any]]:
     try:
-        lines = file.read_text("utf-8").splitlines()
+        # Only line feeds end a row: a text may hold U+2028 and other ends of lines of its own.
+        lines = file.read_text("utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageInvalid(detail=f"{file} cannot be read: {error}") from error
     for number, line in enumerate(lines, 1):
@@ -116,24 +117,45 @@ def _row(file: Path, number: int, line: str) -> dict[str, Any]:
     except ValueError as error:
         raise RowMalformed(line=number, file=file, detail=str(error)) from error
     if not isinstance(row, dict) or "text" not in row:
-        hint = 'A row is {"id": "1", "text": "…", "as": "user:ada", "groups": ["group:a"]}.'
-        raise RowMalformed(line=number, file=file, detail='"text" is missing', hint=hint)
-    return {"id": str(number), **row}  # pyright: ignore[reportUnknownVariableType]  # untrusted JSON
+        raise RowMalformed(line=number, file=file, detail='"text" is missing', hint=_ROW)
+    fields = cast("dict[str, Any]", row)
+    groups: object = fields.get("groups")
+    if not isinstance(fields["text"], str):
+        raise RowMalformed(line=number, file=file, detail='"text" is not a text', hint=_ROW)
+    if groups is not None and not _are_texts(groups):
+        raise RowMalformed(line=number, file=file, detail='"groups" is not a list', hint=_ROW)
+    return {"id": str(number), **fields}
+
+
+_ROW = 'A row is {{"id": "1", "text": "…", "as": "user:ada", "groups": ["group:a"]}}.'
+
+
+def _are_texts(value: object) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(item, str) for item in cast("list[object]", value)
+    )
 
 
 def _done(out: Path | None) -> set[str]:
     if out is None or not out.exists():
         return set()
-    done: set[str] = set()
-    whole = 0
     raw = out.read_bytes()
-    for line in raw.splitlines(keepends=True):
-        try:
-            done.add(str(json.loads(line)["id"]))
-        except (ValueError, KeyError, TypeError):
-            break
-        whole += len(line)
-    if whole != len(raw):  # a line was cut short by a kill; write it again
-        with out.open("r+b") as file:
-            file.truncate(whole)
+    whole = raw.rfind(b"\n") + 1
+    try:
+        done = {str(json.loads(line)["id"]) for line in raw[:whole].split(b"\n")[:-1]}
+    except (ValueError, KeyError, TypeError) as error:
+        detail = f"{out} holds something else than answers; nothing was written"
+        raise UsageInvalid(detail=detail, hint="Name another file with --out.") from error
+    if whole != len(raw):  # the last line was cut short by a kill; write it again
+        _cut(out, raw, whole)
     return done
+
+
+def _cut(out: Path, raw: bytes, whole: int) -> None:
+    if not raw[whole:].startswith(b'{"id"'[: len(raw) - whole]):
+        raise UsageInvalid(
+            detail=f"{out} holds something else than answers; nothing was written",
+            hint="Name another file with --out.",
+        )
+    with out.open("r+b") as file:
+        file.truncate(whole)

@@ -28,7 +28,7 @@ def check() -> None:
                     "effect": t.effect.value,
                     "requires_approval": _asks(t),
                     "budgets": len(t.budgets),
-                    "approvers": sorted(t.approvers),
+                    "approvers": sorted(t.approvers or project.settings.gates.approvers),
                     "schema": dict(t.spec.schema),
                     "agents": agents,
                 }

@@ -112,9 +112,7 @@ def paragraph(text: str, indent: str = "") -> list[str]:
     return lines
 
 
-def table(
-    head: Sequence[str], rows: Iterable[Sequence[object]], *, whole: int = 1
-) -> list[str]:
+def table(head: Sequence[str], rows: Iterable[Sequence[object]], *, whole: int = 1) -> list[str]:
     """Return an aligned table; long lines are cut, but never inside the first `whole` columns."""
     body = [[str(cell).replace("\n", " ") for cell in row] for row in rows]
     if not body:

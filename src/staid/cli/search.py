@@ -50,7 +50,9 @@ def search(
         for h in found.hits
     ]
     head = ("rank", "conf.", "cosine", "document", "text")
-    output.emit(value, output.table(head, rows, whole=4) or ["Nothing that this asker may read was found."])
+    output.emit(
+        value, output.table(head, rows, whole=4) or ["Nothing that this asker may read was found."]
+    )
 
 
 def _snippet(text: str) -> str:

@@ -324,6 +324,13 @@ class ScriptInvalid(StaidError):
     exit_code = 2
 
 
+class RunInterrupted(StaidError):
+    """The run {run} was cut off after it had begun to act, so its key does not start another."""
+
+    code = "ST-315"
+    hint = "Look what it did: staid why {run}; then ask with a new key."
+
+
 # --- 4xx: gates ----------------------------------------------------------------------------
 
 

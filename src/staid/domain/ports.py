@@ -76,6 +76,8 @@ class Query:
     agent_tokens: frozenset[str] | None = None
     """The agent's `may_read`; None leaves the asker's rights alone. Both must permit."""
     k: int = 10
+    vetted: bool = False
+    """Whether the view is narrowed to vetted documents: what an answer may rest on."""
 
 
 class Index(Protocol):

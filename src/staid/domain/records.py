@@ -101,8 +101,16 @@ class Records(Protocol):
         """Record outcome, hand-off and last facts, seal the run: durable when this returns."""
         ...
 
+    def set_down(self, run: RunId, worker: str) -> None:
+        """Give a claim on a parked run back, so that the next one need not wait for it to lapse."""
+        ...
+
     def fail(self, run: RunId, at: datetime, events: Sequence[Event]) -> None:
-        """Record that a run ended without an outcome."""
+        """Record that a run ended without an outcome; frees its key unless it had begun to act."""
+        ...
+
+    def acted(self, run: RunId) -> bool:
+        """Return whether a call of the run may have changed the world."""
         ...
 
     def run(self, run: str) -> RunRecord:

@@ -25,10 +25,10 @@ GENERIC = frozenset(
 """Nouns that a product's name stands before."""
 CATEGORY = frozenset(
     """credit debit bank banking business personal savings saving checking current joint gift
-    prepaid annual monthly yearly weekly customer company user users return refund privacy cancellation
-    shipping new old my other another this that same existing health life car home travel rewards
-    reward virtual physical replacement service support data referral loyalty partner affiliate
-    access security cookie""".split()  # noqa: SIM905 - a list of words reads as words
+    prepaid annual monthly yearly weekly customer company user users return refund privacy
+    cancellation shipping new old my other another this that same existing health life car home
+    travel rewards reward virtual physical replacement service support data referral loyalty partner
+    affiliate access security cookie""".split()  # noqa: SIM905 - a list of words reads as words
 )
 """Words that say which sort of card or plan it is; alone they name none."""
 NOT_NAMES = frozenset({"faq", "troubleshooting", "overview", "note", "re", "question", "help"})

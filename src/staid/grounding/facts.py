@@ -59,7 +59,7 @@ _DATE = re.compile(
 )
 _NUMBER = re.compile(
     r"(?P<before>us\$|[$€£¥₹]|\b(?:usd|eur|gbp|chf)\s)?\s?"
-    r"(?P<digits>(?<![\w.])(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)*)"
+    r"(?P<digits>(?<![\w.])(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)*)"
     r"(?:(?P<scale>\s?(?:k|m|mn|b|bn)(?!\w)|\s(?:hundred|thousand|million|billion|trillion)\b))?"
     r"(?P<after>\s?%|\s(?:percent(?:age points?)?|per cent|dollars?|euros?|pounds?|usd|eur|gbp|chf"
     r"|yen|francs)\b)?",
@@ -172,7 +172,7 @@ def known(texts: Iterable[str]) -> Known:
 def _facts(text: str) -> Iterator[Fact]:
     for kind, pattern in _ADDRESSES:
         for match in pattern.finditer(text):
-            yield Fact(kind, match.group(), _address(match.group()))
+            yield Fact(kind, match.group().rstrip(".,;:!?"), _address(match.group()))
         text = pattern.sub(lambda m: " " * len(m.group()), text)
     for match in _DATE.finditer(text):
         yield from _date(match)

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from staid.domain.call import ApprovalRecord, CallState
+from staid.domain.call import ApprovalRecord, CallRecord, CallState
 from staid.domain.errors import RunBusy
-from staid.domain.ids import ApprovalId
+from staid.domain.ids import ApprovalId, CallId
 from staid.domain.outcome import Outcome
 from staid.domain.principal import Principal
 from staid.gates.approval import Decision, Move
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 class Decided:
     """The approval as it stands after the decision, and the outcome of its run, if it went on."""
 
-    approval: ApprovalRecord
+    approval: ApprovalRecord | CallRecord
+    """The call itself where it was in doubt without anybody having been asked."""
     outcome: Outcome | None
 
 
@@ -61,17 +62,30 @@ async def decide(
 async def settle_doubt(
     project: Project, approval: str, approver: str, groups: Sequence[str] | None, *, happened: bool
 ) -> Decided:
-    """Record what a human found out about a call in doubt, and carry its run on."""
+    """Record what a human found out about a call in doubt, and carry its run on.
+
+    `approval` is the request's id, or the id of a call that nobody was asked about.
+    """
     wiring = project.wiring
     who = wiring.identify(approver, groups)
-    found = wiring.ledger.approval(ApprovalId(approval))
+    found = _doubted(project, approval)
     move = Move.SUCCEED if happened else Move.FAIL
     told = (
         "A person confirmed that it took place." if happened else "A person found that it did not."
     )
     settlement = Settlement(move, result={"settled": told}, error=None if happened else told)
     wiring.ledger.resolve(found.call.id, who.principal, settlement, via=who.via)
-    return Decided(wiring.ledger.approval(found.id), await carry_on(project, found.run))
+    outcome = await carry_on(project, found.call.run)
+    return Decided(_doubted(project, approval), outcome)
+
+
+def _doubted(project: Project, named: str) -> ApprovalRecord | CallRecord:
+    ledger = project.wiring.ledger
+    return (
+        ledger.get(CallId(named))
+        if named.startswith("cal_")
+        else ledger.approval(ApprovalId(named))
+    )
 
 
 async def carry_on(project: Project, run: str) -> Outcome | None:

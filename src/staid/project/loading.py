@@ -6,8 +6,10 @@ import importlib
 import importlib.util
 import sys
 from hashlib import sha256
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import ModuleType
+from typing import NoReturn
 
 from staid.domain.errors import EntryInvalid, StaidError
 from staid.project.project import Project
@@ -45,6 +47,14 @@ def _entry(settings: Settings, entry: str) -> Project:
     return found
 
 
+class _Source(SourceFileLoader):
+    """Runs the file as it is now: byte code is kept by the second, and an edit may be quicker."""
+
+    def path_stats(self, path: str) -> NoReturn:
+        """Say that nothing is known, so that no byte code is read or written."""
+        raise OSError(path)
+
+
 def _module(folder: Path, name: str) -> ModuleType:
     file = folder.joinpath(*name.split(".")).with_suffix(".py")
     if str(folder) not in sys.path:
@@ -53,7 +63,7 @@ def _module(folder: Path, name: str) -> ModuleType:
         return importlib.import_module(name)
     # Under a name of its own: two projects may both call their module `agent`.
     alias = f"staid_project_{sha256(str(file).encode()).hexdigest()[:12]}_{name.replace('.', '_')}"
-    spec = importlib.util.spec_from_file_location(alias, file)
+    spec = importlib.util.spec_from_file_location(alias, file, loader=_Source(alias, str(file)))
     if spec is None or spec.loader is None:
         raise EntryInvalid(entry=name, detail=f"{file} cannot be loaded")
     module = importlib.util.module_from_spec(spec)

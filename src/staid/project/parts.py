@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -15,6 +17,7 @@ from staid.domain.errors import (
     JournalKeyMissing,
     SettingsInvalid,
     SourceNotFound,
+    StoreFull,
     StoreReadOnly,
 )
 from staid.domain.ports import Clock, ModelClient
@@ -56,7 +59,8 @@ class Wiring:
         from staid.store.engine import Store
         from staid.store.schema import prepare
 
-        store = Store(self.settings.store_url())
+        waits = self.settings.project.busy_timeout
+        store = Store(self.settings.store_url(), busy_seconds=waits)
         prepare(store)
         return store
 
@@ -125,7 +129,15 @@ class Wiring:
         """The only way to a handler."""
         from staid.runtime.gate import Gate
 
-        return Gate(self._project.tools, self.ledger, self.clock, self.ids, self.worker)
+        approvers = frozenset(self.settings.gates.approvers)
+        return Gate(
+            self._project.tools,
+            self.ledger,
+            self.clock,
+            self.ids,
+            self.worker,
+            approvers=approvers,
+        )
 
     @cached_property
     def parts(self) -> Parts:
@@ -227,11 +239,14 @@ class Wiring:
         if given:
             return given.encode()
         path = self.settings.state / "journal.key"
-        if path.is_file():
-            return path.read_bytes().strip()
-        if self._has_facts():
+        if not path.is_file():
+            if self._has_facts():
+                raise JournalKeyMissing(path=path)
+            _new_key(path)
+        key = path.read_bytes().strip()
+        if not key:  # anybody could recompute what is hashed under no key
             raise JournalKeyMissing(path=path)
-        return _new_key(path)
+        return key
 
     def _has_facts(self) -> bool:
         from sqlalchemy import select
@@ -247,17 +262,19 @@ def normalised(said: str) -> str:
     return " ".join(terms(said)) or said.strip().lower()
 
 
-def _new_key(path: Path) -> bytes:
+def _new_key(path: Path) -> None:
+    """Make the key, whole or not at all, unless another process does in this moment."""
+    fresh = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:  # another process made it in this moment
-        return path.read_bytes().strip()
+        handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "wb") as file:
+            file.write(secrets.token_hex(32).encode())
+            file.flush()
+            os.fsync(handle)
+        with suppress(FileExistsError):
+            os.link(fresh, path)
     except OSError as error:
-        raise StoreReadOnly from error
-    key = secrets.token_hex(32).encode()
-    with os.fdopen(handle, "wb") as file:
-        file.write(key)
-        file.flush()
-        os.fsync(handle)
-    return key
+        raise StoreFull if error.errno == errno.ENOSPC else StoreReadOnly from error
+    finally:
+        fresh.unlink(missing_ok=True)

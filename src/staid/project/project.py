@@ -125,7 +125,7 @@ class Project:
 
     def close(self) -> None:
         """Close the store and the pool."""
-        if "wiring" in self.__dict__:
+        if "store" in self.__dict__.get("wiring", self).__dict__:
             self.wiring.store.close()
         if "pool" in self.__dict__:
             self.pool.shutdown(wait=True)

@@ -40,6 +40,8 @@ class ProjectSettings(_Strict):
 
     name: str = "staid"
     store: str = "sqlite:///.staid/staid.db"
+    busy_timeout: Duration = 10.0
+    """How long to wait for another process that writes to an SQLite store."""
     entry: str | None = None
 
 

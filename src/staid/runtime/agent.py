@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
 from staid.domain.canonical import digest
-from staid.domain.errors import KeyReused, QuestionEmpty, QuestionTooLong, RunBusy, StaidError
+from staid.domain.errors import (
+    KeyReused,
+    QuestionEmpty,
+    QuestionTooLong,
+    RunBusy,
+    RunInterrupted,
+    StaidError,
+    UsageInvalid,
+)
 from staid.domain.events import Event, EventKind
 from staid.domain.ids import ConversationId, RunId
 from staid.domain.label import Label
@@ -25,6 +34,8 @@ from staid.runtime.turn import Turn
 
 LONGEST_QUESTION = 20_000
 """Characters; a longer text is a document, not a question."""
+LONGEST_NAME = 200
+"""Characters of a key or of a conversation's id."""
 CLAIM = timedelta(minutes=15)
 """How long a resume may hold a parked run before another process may take it over."""
 
@@ -78,20 +89,16 @@ class Agent:
         `AskerUnknown`, `ConversationNotFound`, `KeyReused`, `RunBusy` and the store's errors.
         """
         text = checked_question(question)
-        parts = self._parts()
+        _check_name("key", key)
+        _check_name("conversation", conversation)
+        parts, spec = self._parts(), self._spec()
         who = await parts.off_loop(self._identify, asker, groups)
-        history: list[Message] = []
-        if conversation is not None:
-            history = await parts.off_loop(
-                earlier_turns,
-                parts.records,
-                parts.corpus,
-                conversation,
-                who.principal.token,
-                who.principal.tokens,
-            )
-        turn = self._turn(parts, text, who, history, conversation)
-        earlier = await parts.off_loop(parts.records.begin, *self._begin(parts, turn, who, key))
+        history = await self._history(parts, spec, who, conversation)
+        turn = self._turn(parts, spec, text, who, history, conversation)
+        start, events = self._begin(parts, turn, who, key)
+        earlier = await parts.off_loop(parts.records.begin, start, events)
+        if earlier is not None and await self._given_up(parts, earlier):
+            earlier = await parts.off_loop(parts.records.begin, start, events)
         if earlier is not None:
             return await self._repeated(parts, earlier, text)
         return await self._finish(parts, turn)
@@ -120,21 +127,54 @@ class Agent:
         if record.state == "released":
             return released.outcome_of(run, await parts.off_loop(parts.records.rows, run))
         now = parts.clock.now()
-        stored = await parts.off_loop(
-            parts.records.unpark, record.run, parts.worker, now, now + CLAIM
-        )
-        parked = ParkedTurn.from_json(stored)
+        # Of its own for every resume: two in one process must not both carry a run on.
+        claim = f"{parts.worker}/{parts.ids.new('res')}"
+        stored = await parts.off_loop(parts.records.unpark, record.run, claim, now, now + CLAIM)
+        try:
+            parked = ParkedTurn.from_json(stored)
+            turn = await self._unparked(parts, record, parked)
+            return await turn.carry_on(parked)
+        except (Exception, asyncio.CancelledError):
+            with suppress(StaidError):  # the claim lapses by itself, and the first error says more
+                await parts.off_loop(parts.records.set_down, record.run, claim)
+            raise
+
+    async def _unparked(self, parts: Parts, record: RunRecord, parked: ParkedTurn) -> Turn:
+        """Return the parked turn: who asks, and what they may still read, is as of now."""
+        spec = self._spec()
         groups = sorted(parked.asserted) if parked.asserted is not None else None
         who = await parts.off_loop(self._identify, parked.asker, groups)
-        turn = self._turn(parts, parked.question, who, list(parked.messages), parked.conversation)
+        history = await self._history(parts, spec, who, parked.conversation, record.run)
+        turn = self._turn(parts, spec, parked.question, who, history, parked.conversation)
         turn.run = record.run
         turn.upstream = parked.upstream
-        turn.messages = list(parked.messages)
-        return await turn.carry_on(parked)
+        turn.messages = [*history, *_since_question(parked.messages)]
+        return turn
+
+    async def _history(
+        self,
+        parts: Parts,
+        spec: AgentSpec,
+        who: Asker,
+        conversation: str | None,
+        before: str | None = None,
+    ) -> list[Message]:
+        if conversation is None:
+            return []
+        return await parts.off_loop(
+            earlier_turns,
+            parts.records,
+            parts.corpus,
+            conversation,
+            who.principal,
+            spec.may_read,
+            before,
+        )
 
     def _turn(
         self,
         parts: Parts,
+        spec: AgentSpec,
         question: str,
         who: Asker,
         history: list[Message],
@@ -142,7 +182,7 @@ class Agent:
     ) -> Turn:
         return Turn(
             parts=parts,
-            agent=self._spec(),
+            agent=spec,
             run=RunId(parts.ids.new("run")),
             conversation=ConversationId(conversation or parts.ids.new("cnv")),
             question=question,
@@ -182,7 +222,7 @@ class Agent:
     async def _finish(self, parts: Parts, turn: Turn) -> Outcome:
         try:
             return await turn.ask()
-        except StaidError:
+        except (Exception, asyncio.CancelledError):
             await self._fail(parts, turn)
             raise
 
@@ -194,13 +234,38 @@ class Agent:
         except StaidError:
             return  # the store is what failed: the first error says more than this one
 
+    async def _given_up(self, parts: Parts, earlier: RunRecord) -> bool:
+        """Free the key of a run that was cut off before it could act; True when it is free."""
+        if not self._overdue(parts, earlier) or await parts.off_loop(
+            parts.records.acted, earlier.run
+        ):
+            return False
+        await parts.off_loop(parts.records.fail, earlier.run, parts.clock.now(), [])
+        return True
+
+    def _overdue(self, parts: Parts, earlier: RunRecord) -> bool:
+        return earlier.state == "running" and parts.clock.now() - earlier.started_at > CLAIM
+
     async def _repeated(self, parts: Parts, earlier: RunRecord, question: str) -> Outcome:
         if earlier.question_digest != digest(question):
             raise KeyReused(key="of this question")
+        if earlier.state == "failed" or self._overdue(parts, earlier):
+            raise RunInterrupted(run=earlier.run)
         if earlier.state not in {"released", "parked"}:
             raise RunBusy(run=earlier.run)
         rows = await parts.off_loop(parts.records.rows, earlier.run)
         return released.outcome_of(earlier.run, rows)
+
+
+def _since_question(messages: Sequence[Message]) -> Sequence[Message]:
+    asked = [place for place, message in enumerate(messages) if message.role == "user"]
+    return messages[asked[-1] :] if asked else messages
+
+
+def _check_name(what: str, name: str | None) -> None:
+    if name is not None and not (0 < len(name) <= LONGEST_NAME and name.isprintable()):
+        detail = f"a {what} has 1 to {LONGEST_NAME} printable characters"
+        raise UsageInvalid(detail=detail, hint=f"Leave the {what} out, or write it so.")
 
 
 def checked_question(question: str) -> str:
@@ -210,4 +275,5 @@ def checked_question(question: str) -> str:
         raise QuestionEmpty
     if len(text) > LONGEST_QUESTION:
         raise QuestionTooLong(characters=len(text), limit=LONGEST_QUESTION)
-    return text.replace("\x00", " ")
+    # A lone surrogate (from a byte that is no UTF-8) can neither be hashed nor stored.
+    return text.replace("\x00", " ").encode("utf-8", "replace").decode("utf-8")

@@ -82,8 +82,12 @@ class Gate:
         *,
         lease: timedelta = LEASE,
         stopped: Callable[[], frozenset[str]] = frozenset,
+        approvers: frozenset[str] = frozenset(),
     ) -> None:
-        """Gate `tools`, which may still grow; `stopped` is the kill switch, asked every time."""
+        """Gate `tools`, which may still grow; `stopped` is the kill switch, asked every time.
+
+        `approvers` decide what a tool asks for that names no approvers of its own.
+        """
         self._tools = tools
         self._ledger = ledger
         self._clock = clock
@@ -91,6 +95,7 @@ class Gate:
         self._executor = executor_id
         self._lease_length = lease
         self._stopped = stopped
+        self._approvers = approvers
         self._tasks: set[asyncio.Task[Any]] = set()
 
     # --- propose ---------------------------------------------------------------------------
@@ -176,7 +181,7 @@ class Gate:
             rule=lambda totals: rule(prepared, Snapshot(proposer.allowed, stopped, totals)),
             draws=prepared.draws,
             upstream=proposer.upstream,
-            approvers=tool.approvers if tool else frozenset(),
+            approvers=(tool.approvers if tool else frozenset[str]()) or self._approvers,
             expires_after=tool.expires_after if tool else timedelta(days=7),
             preview=preview,
             label=proposer.label,

@@ -10,6 +10,7 @@ from staid.domain.errors import DocumentAmbiguous, DocumentNotFound
 from staid.domain.events import EventKind, JournalRow
 from staid.domain.message import Message
 from staid.domain.ports import Corpus
+from staid.domain.principal import Principal
 from staid.domain.records import Records
 
 TURNS = 6
@@ -17,17 +18,25 @@ TURNS = 6
 
 
 def earlier_turns(
-    records: Records, corpus: Corpus, conversation: str, asker: str, tokens: frozenset[str]
+    records: Records,
+    corpus: Corpus,
+    conversation: str,
+    principal: Principal,
+    may_read: frozenset[str] | None,
+    before: str | None = None,
 ) -> list[Message]:
-    """Return question and answer of the latest turns whose sources the asker may still read.
+    """Return question and answer of the latest turns whose sources asker and agent may still read.
 
-    A turn that rests on a document which was removed, or which the asker may no longer read, is
-    left out whole: its answer would carry what its source no longer gives.
+    A turn that rests on a document which was removed, or which one of them may no longer read, is
+    left out whole: its answer would carry what its source no longer gives. With `before`, only
+    turns of runs that are older than this one.
     """
+    scope = [principal.tokens] if may_read is None else [principal.tokens, may_read]
+    runs = records.conversation(conversation, principal.token)
     messages: list[Message] = []
-    for run in records.conversation(conversation, asker)[-TURNS:]:
+    for run in [run for run in runs if before is None or run.run < before][-TURNS:]:
         rows = records.rows(run.run)
-        if _readable(rows, corpus, tokens):
+        if all(_readable(rows, corpus, tokens) for tokens in scope):
             messages += _messages(rows)
     return messages
 

@@ -27,6 +27,8 @@ class ParkedTurn:
     messages: tuple[Message, ...]
     waiting: tuple[str, ...]
     rounds: int
+    known: tuple[str, ...] | None = None
+    """Ids of every call of the run so far; None in what an earlier release stored."""
 
     def to_json(self) -> Mapping[str, Json]:
         """Return the stored form."""
@@ -41,6 +43,7 @@ class ParkedTurn:
             "messages": [message_json(m) for m in self.messages],
             "waiting": list(self.waiting),
             "rounds": self.rounds,
+            "known": list(self.known) if self.known is not None else None,
         }
 
     @classmethod
@@ -49,7 +52,7 @@ class ParkedTurn:
         state = cast("Mapping[str, Any]", value)
         if state["version"] > VERSION:
             raise StaidError(hint="The run was parked by a newer Staid; upgrade to carry it on.")
-        asserted = state["asserted"]
+        asserted, known = state["asserted"], state.get("known")
         return cls(
             agent=state["agent"],
             asker=state["asker"],
@@ -60,6 +63,7 @@ class ParkedTurn:
             messages=tuple(_message(m) for m in state["messages"]),
             waiting=tuple(state["waiting"]),
             rounds=state["rounds"],
+            known=tuple(known) if known is not None else None,
         )
 
 

@@ -12,6 +12,7 @@ from typing import cast
 
 from staid.domain.call import CallRecord, CallState
 from staid.domain.canonical import Json
+from staid.domain.errors import ModelTooDear, ModelUnavailable
 from staid.domain.events import EventKind
 from staid.domain.ids import ApprovalId, ConversationId, HandoffId, RunId
 from staid.domain.label import Label, conjunction
@@ -45,6 +46,8 @@ ROUNDS = 8
 FOLLOW_UP_TERMS = 4
 """A question of fewer terms is searched together with the question before it."""
 
+_SAID_NO = frozenset({CallState.DENIED, CallState.REVOKED})
+
 NOTHING = Retrieval((), Signals((), 0.0, 0.0, (), (), 0), 0)
 
 
@@ -68,6 +71,9 @@ class Turn:
     decision: floor.Decision | None = None
     calls: list[CallRecord] = field(default_factory=list[CallRecord])
     rounds: int = 0
+    cut: tuple[str, ...] | None = None
+    """The calls known when the run was parked, where a later resume was cut off: then what was
+    done is told, and the model is not asked again."""
 
     async def ask(self) -> Outcome:
         """Run the whole turn and return its one outcome, recorded before it is returned."""
@@ -87,10 +93,21 @@ class Turn:
         self.rounds = parked.rounds
         await self._flush()
         self.calls = list(await self.parts.off_loop(self.parts.gate.records, self.run))
+        self._find_cut(parked)
         await self._settle([r for r in self.calls if r.call.id in parked.waiting])
         if self._waits:
             return await self._park()
+        if self.cut is not None:
+            return await self._without_draft(None)
         return await self._converse()
+
+    def _find_cut(self, parked: ParkedTurn) -> None:
+        """Notice calls of a resume that was cut off: asked again, a model would do them again."""
+        known = parked.known
+        if known is not None and any(
+            r.call.id not in known and r.state is not CallState.DENIED for r in self.calls
+        ):
+            self.cut = known
 
     # --- retrieve and compare ---------------------------------------------------------------
 
@@ -129,6 +146,7 @@ class Turn:
             tokens=self.principal.tokens,
             agent_tokens=self.agent.may_read,
             k=SEARCHED,
+            vetted=True,
         )
         return self.parts.index.search(query)
 
@@ -202,6 +220,14 @@ class Turn:
 
     async def _converse(self) -> Outcome:
         """Let the model draft or call until it drafts; park when a human has to decide."""
+        try:
+            return await self._talk()
+        except (ModelUnavailable, ModelTooDear):
+            if not self._statements:
+                raise
+            return await self._without_draft(None)  # what was done is told, whatever fails later
+
+    async def _talk(self) -> Outcome:
         client = self.agent.model()
         while self.rounds < ROUNDS:
             response = await self._generate(client)
@@ -257,7 +283,7 @@ class Turn:
         gate = self.parts.gate
         text = gate.statement_of(record) or gate.evidence_of(record)
         if text is None:
-            text = f"{record.state.value}: {record.error or record.ruling.message}"
+            text = f"{record.state.value}: {denial(record)}"
         self.messages.append(
             Message("tool", text, call_id=record.call.provider_id, tool=record.call.tool)
         )
@@ -293,14 +319,19 @@ class Turn:
         return "" if response.calls else response.text.strip()
 
     async def _without_draft(self, labelled: str | None) -> Outcome:
-        statements = [s for s in map(self.parts.gate.statement_of, self.calls) if s is not None]
-        if statements:
-            return await self._release(self._answer("tool_result", " ".join(statements), labelled))
-        denied = [r for r in self.calls if r.state is CallState.DENIED]
+        if self._statements:
+            told = " ".join(self._statements)
+            return await self._release(self._answer("tool_result", told, labelled))
+        denied = [r for r in self.calls if r.state in _SAID_NO]
         if denied:
             return await self._refuse(denied, labelled)
         reason = "unsupported" if self._grounds else self._shortfall
         return await self._abstain(reason)
+
+    @property
+    def _statements(self) -> list[str]:
+        """What was done in this turn, in the words of the tools' result templates."""
+        return [s for s in map(self.parts.gate.statement_of, self.calls) if s is not None]
 
     @property
     def _grounds(self) -> tuple[str, ...]:
@@ -394,7 +425,7 @@ class Turn:
 
     async def _refuse(self, denied: Sequence[CallRecord], labelled: str | None) -> Refusal:
         worst = denied[0]
-        text = f"I can't do that: {worst.ruling.message}"
+        text = f"I can't do that: {denial(worst)}"
         outcome = Refusal(
             reason=worst.ruling.rule,
             text=f"[{labelled}] {text}" if labelled else text,
@@ -435,8 +466,10 @@ class Turn:
             messages=tuple(self.messages),
             waiting=tuple(r.call.id for r in records),
             rounds=self.rounds,
+            known=tuple(r.call.id for r in self.calls) if self.cut is None else self.cut,
         )
         self._note_outcome(outcome)
+        self.recorder.note(EventKind.OUTCOME_RELEASED, {"outcome": outcome.outcome})
         await self.parts.off_loop(
             self.parts.records.park,
             self.run,
@@ -488,6 +521,15 @@ class Turn:
 
     async def _flush(self) -> None:
         await self.parts.off_loop(self.parts.records.append, self.run, self.recorder.drain())
+
+
+def denial(record: CallRecord) -> str:
+    """Return why a call did not take place, in words for the model and the asker."""
+    if record.error:
+        return record.error
+    if record.state is CallState.DENIED and record.approval is not None:
+        return "A person decided against it."
+    return record.ruling.message
 
 
 def passage_fact(passage: Passage) -> dict[str, Json]:

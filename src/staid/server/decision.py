@@ -9,7 +9,7 @@ from typing import Literal
 from staid.domain.call import ApprovalRecord
 from staid.domain.errors import StaidError, UsageInvalid
 from staid.domain.outcome import Outcome
-from staid.project.deciding import Decided, carry_on
+from staid.project.deciding import carry_on
 from staid.project.deciding import decide as record_decision
 from staid.server.desk import Visit
 
@@ -32,7 +32,7 @@ async def decide(
     Raises what `staid.project.deciding.decide` raises, and `ApprovalNotFound` where the request
     concerns others alone.
     """
-    await visit.read(visit.reader.approval, approval)
+    asked = (await visit.read(visit.reader.approval, approval)).approval
     if decision == "deny" and not reason.strip():
         raise UsageInvalid(
             detail="a denial needs a reason",
@@ -40,9 +40,9 @@ async def decide(
         )
     project = visit.desk.project
 
-    def record() -> Decided:
+    def record() -> None:
         # The decision is a synchronous write, so it runs on a thread of the pool, not on the loop.
-        return asyncio.run(
+        asyncio.run(
             record_decision(
                 project,
                 approval,
@@ -54,11 +54,11 @@ async def decide(
             )
         )
 
-    decided = await visit.desk.off_loop(record)
+    await visit.desk.off_loop(record)
     outcome, stuck = None, None
     try:
-        outcome = await carry_on(project, decided.approval.run)
+        outcome = await carry_on(project, asked.run)
     except StaidError as error:
         stuck = error
-    found = await visit.desk.off_loop(project.wiring.ledger.approval, decided.approval.id)
+    found = await visit.desk.off_loop(project.wiring.ledger.approval, asked.id)
     return Result(found, outcome, stuck)

@@ -23,6 +23,7 @@ _STATUS: dict[type[StaidError], int] = {
     errors.RunNotFound: 404,
     errors.KeyReused: 409,
     errors.RunBusy: 409,
+    errors.RunInterrupted: 409,
 }
 """Where the exit code alone does not say it."""
 

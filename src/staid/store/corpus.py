@@ -130,7 +130,7 @@ class _Writer:
     """One write transaction: documents, the log of what changed, and whose view it moved."""
 
     connection: Connection
-    _classes: dict[str, int] = field(default_factory=dict[str, int])
+    _classes: dict[tuple[str, bool], int] = field(default_factory=dict[tuple[str, bool], int])
     _moved: Counter[int] = field(default_factory=Counter[int])
     _log: list[dict[str, object]] = field(default_factory=list[dict[str, object]])
     _dropped: set[str] = field(default_factory=set[str])
@@ -149,7 +149,7 @@ class _Writer:
                 raise DocumentNotFound(document=f"{doc.source.name}/{doc.id}", hint=hint)
             self._describe(row, doc)
         elif row is None:
-            number = self._class(doc.label)
+            number = self._class(doc.label, vetted=doc.source.vetted)
             added = self.connection.execute(insert(document).values(_values(doc, number)))
             pk = int((added.inserted_primary_key or (0,))[0])
             self._write(pk, item.chunks, embedder)
@@ -157,7 +157,7 @@ class _Writer:
         elif row.version == doc.version and self._same(row.pk, item.chunks):
             self._describe(row, doc)
         else:
-            number = self._class(doc.label)
+            number = self._class(doc.label, vetted=doc.source.vetted)
             self._clear(row.pk)
             self._write(row.pk, item.chunks, embedder)
             self._set(row.pk, _values(doc, number))
@@ -167,7 +167,7 @@ class _Writer:
         row = self._row(source, name)
         if row is None:
             raise DocumentNotFound(document=f"{source}/{name}")
-        number = self._class(label)
+        number = self._class(label, vetted=row.vetted)
         if number != row.number:
             self._set(row.pk, {"class": number})
             self._record("relabelled", row.pk, row.number, number)
@@ -195,7 +195,7 @@ class _Writer:
         return _position(self.connection)
 
     def _describe(self, row: Row[Any], doc: Document) -> None:
-        number = self._class(doc.label)
+        number = self._class(doc.label, vetted=doc.source.vetted)
         old = (row.title, row.vetted, canonical(row.metadata))
         described = old != (doc.title, doc.source.vetted, canonical(doc.metadata))
         if described or number != row.number:
@@ -215,15 +215,18 @@ class _Writer:
             query.where(document.c.source == source, document.c.id == name)
         ).one_or_none()
 
-    def _class(self, label: Label) -> int:
-        if label.key not in self._classes:
-            query = select(acl_class.c.id).where(acl_class.c.key == label.key)
+    def _class(self, label: Label, *, vetted: bool) -> int:
+        interned = (label.key, vetted)
+        if interned not in self._classes:
+            table = acl_class.c
+            query = select(table.id).where(table.key == label.key, table.vetted == vetted)
             number = self.connection.execute(query).scalar_one_or_none()
             if number is None:
-                added = self.connection.execute(insert(acl_class).values(key=label.key, changes=0))
+                values = {"key": label.key, "vetted": vetted, "changes": 0}
+                added = self.connection.execute(insert(acl_class).values(values))
                 number = (added.inserted_primary_key or (0,))[0]
-            self._classes[label.key] = int(number)
-        return self._classes[label.key]
+            self._classes[interned] = int(number)
+        return self._classes[interned]
 
     def _set(self, pk: int, values: Mapping[str, object]) -> None:
         self.connection.execute(update(document).where(document.c.pk == pk).values(values))

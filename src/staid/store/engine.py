@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from staid.domain.errors import (
     StaidError,
@@ -29,7 +29,7 @@ class Store:
 
     def __init__(self, url: str, *, busy_seconds: float = BUSY_SECONDS) -> None:
         """Open lazily: nothing is touched before the first transaction."""
-        parsed = make_url(url)
+        parsed = _url(url)
         if parsed.drivername in {"postgresql", "postgres"}:
             parsed = parsed.set(drivername="postgresql+psycopg")
         self.url = url
@@ -86,7 +86,8 @@ class Store:
 
     def coded(self, error: Exception) -> StaidError:
         """Return the coded error behind what the database driver raised."""
-        detail = str(getattr(error, "orig", error)).strip().splitlines()[0]
+        told = str(getattr(error, "orig", error)).strip()
+        detail = told.splitlines()[0] if told else type(error).__name__
         lowered = detail.lower()
         if "locked" in lowered or "busy" in lowered:
             return StoreLocked(seconds=self.busy_seconds, path=self.path)
@@ -97,8 +98,30 @@ class Store:
         return StoreUnavailable(detail=detail)
 
 
-def _sqlite(url: Any, busy_seconds: float) -> Engine:  # noqa: ANN401 - SQLAlchemy's URL is untyped here
-    Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+def _url(text: str) -> URL:
+    try:
+        url = make_url(text)
+    except ArgumentError as error:
+        # Not the text itself: it may hold a password.
+        raise StoreUnavailable(detail="its URL cannot be read") from error
+    if url.get_backend_name() not in {"sqlite", "postgresql", "postgres"}:
+        raise StoreUnavailable(detail=f"{url.get_backend_name()} is neither sqlite nor postgresql")
+    return url
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise StoreFull from error
+        if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
+            raise StoreReadOnly from error
+        raise StoreUnavailable(detail=f"{folder}: {error.strerror}") from error
+
+
+def _sqlite(url: URL, busy_seconds: float) -> Engine:
+    _make_folder(Path(url.database or "").parent)
     engine = create_engine(url, connect_args={"timeout": busy_seconds, "check_same_thread": False})
 
     @event.listens_for(engine, "connect")
@@ -118,7 +141,7 @@ def _sqlite(url: Any, busy_seconds: float) -> Engine:  # noqa: ANN401 - SQLAlche
     return engine
 
 
-def _postgres(url: Any) -> Engine:  # noqa: ANN401 - SQLAlchemy's URL is untyped here
+def _postgres(url: URL) -> Engine:
     return create_engine(url, pool_pre_ping=True)
 
 

@@ -66,6 +66,8 @@ class Journal:
 
     def seal(self, connection: Connection, run: str) -> None:
         """Seal the run's present head, after every seal before it."""
+        # The run's lock before the table's, as an append takes them: two orders would deadlock.
+        _, head = self._head(connection, run)
         if self._store.dialect == "postgresql":
             # One sequencer: two concurrent seals would fork the chain.
             connection.execute(text("LOCK TABLE seal IN EXCLUSIVE MODE"))
@@ -75,7 +77,6 @@ class Journal:
             .limit(1)
         ).first()
         seq, prev = (last.seq + 1, last.hash) if last else (1, GENESIS)
-        _, head = self._head(connection, run)
         hashed = chain.seal_hash(self._key, seq, run, head, prev)
         connection.execute(
             insert(tables.seal).values(seq=seq, run=run, head=head, prev=prev, hash=hashed)

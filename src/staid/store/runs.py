@@ -11,12 +11,13 @@ from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from staid.domain.canonical import Json, canonical
 from staid.domain.errors import ConversationNotFound, RunBusy, RunNotFound, StaidError
-from staid.domain.events import Event, JournalRow
+from staid.domain.events import Event, EventKind, JournalRow
 from staid.domain.ids import ConversationId, HandoffId, RunId
 from staid.domain.records import Ending, Handoff, RunRecord, RunStart
 from staid.store import tables
 from staid.store.engine import Store
 from staid.store.journal import Journal
+from staid.store.reservations import take_turns
 
 PARKED_VERSION = 1
 """Form of the parked state; a later release reads every earlier one."""
@@ -34,6 +35,7 @@ class SqlRecords:
         """Record a new run with its first facts; return the earlier run when the key was used."""
         with self._store.write(durable=start.key is not None) as connection:
             if start.key is not None:
+                take_turns(self._store, connection, f"key:{start.asker}:{start.agent}:{start.key}")
                 earlier = self._by_key(connection, start)
                 if earlier is not None:
                     return earlier
@@ -72,6 +74,17 @@ class SqlRecords:
                 )
             )
             self._journal.append(connection, run, events)
+            self._journal.seal(connection, run)
+
+    def set_down(self, run: RunId, worker: str) -> None:
+        """Give a claim on a parked run back, so that the next one need not wait for it to lapse."""
+        parked = tables.parked
+        with self._store.write() as connection:
+            connection.execute(
+                update(parked)
+                .where(parked.c.run == run, parked.c.claimed_by == worker)
+                .values(claimed_by=None, claimed_until=None)
+            )
 
     def unpark(self, run: RunId, worker: str, at: datetime, until: datetime) -> Mapping[str, Json]:
         """Claim a parked run and return its state; raise `RunBusy` while another holds it."""
@@ -80,7 +93,7 @@ class SqlRecords:
         with self._store.write() as connection:
             claimed = connection.execute(
                 update(parked)
-                .where(parked.c.run == run, free | (parked.c.claimed_by == worker))
+                .where(parked.c.run == run, free)
                 .values(claimed_by=worker, claimed_until=until)
             )
             if claimed.rowcount != 1:
@@ -101,14 +114,28 @@ class SqlRecords:
             self._journal.seal(connection, run)
 
     def fail(self, run: RunId, at: datetime, events: Sequence[Event]) -> None:
-        """Record that a run ended without an outcome; its key is free for another attempt."""
+        """Record that a run ended without an outcome; frees its key unless it had begun to act."""
+        table = tables.run
         with self._store.write() as connection:
+            freed = {} if self._acted(connection, run) else {"key": None}
             connection.execute(
-                update(tables.run)
-                .where(tables.run.c.id == run)
-                .values(state="failed", ended_at=at, key=None)
+                update(table)
+                .where(table.c.id == run, table.c.state == "running")
+                .values(state="failed", ended_at=at, **freed)
             )
             self._journal.append(connection, run, events)
+
+    def acted(self, run: RunId) -> bool:
+        """Return whether a call of the run may have changed the world."""
+        with self._store.read() as connection:
+            return self._acted(connection, run)
+
+    def _acted(self, connection: Connection, run: str) -> bool:
+        journal = tables.journal.c
+        claimed = select(journal.seq).where(
+            journal.run == run, journal.kind == EventKind.CALL_CLAIMED.value
+        )
+        return connection.execute(claimed.limit(1)).first() is not None
 
     def run(self, run: str) -> RunRecord:
         """Return a run; raise `RunNotFound`."""
@@ -199,6 +226,7 @@ class SqlRecords:
 
     def _join(self, connection: Connection, start: RunStart) -> None:
         table = tables.conversation
+        take_turns(self._store, connection, f"conversation:{start.conversation}")
         found = connection.execute(select(table).where(table.c.id == start.conversation)).first()
         if found is None:
             connection.execute(

@@ -7,6 +7,7 @@ from sqlalchemy.exc import DBAPIError
 
 from staid.domain.errors import SchemaNewer
 from staid.store.engine import Store
+from staid.store.reservations import take_turns
 
 HEAD = "0001"
 """The newest migration this release knows; revisions are numbered in order."""
@@ -39,6 +40,8 @@ def _upgrade(store: Store) -> None:
     config.set_main_option("script_location", "staid:store/migrations")
     try:
         with store.write() as connection:
+            # Two processes may open an empty store at once: the second finds the tables there.
+            take_turns(store, connection, "schema")
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
     except DBAPIError as error:

@@ -33,10 +33,14 @@ acl_class = Table(
     "acl_class",
     metadata,
     Column("id", _Number, primary_key=True, autoincrement=True),
-    Column("key", Text, nullable=False, unique=True),
+    Column("key", Text, nullable=False),
+    # Unvetted documents have classes of their own: an answer's view leaves them out whole, so that
+    # they move neither a confidence nor a rank.
+    Column("vetted", Boolean, nullable=False),
     # How often the view of those who see this class changed: what `position` is counted from,
     # so that a change outside an asker's view moves nothing inside it.
     Column("changes", _Number, nullable=False, default=0, server_default="0"),
+    UniqueConstraint("key", "vetted"),
 )
 
 document = Table(

@@ -29,7 +29,7 @@ class Story:
 
     run: str
     outcome: str
-    """The outcome's word, or `interrupted`, or `failed`."""
+    """The outcome's word; without one `interrupted`, or `external` where the turn is not ours."""
     steps: tuple[Step, ...]
 
     @property
@@ -59,6 +59,8 @@ def tell(run: str, rows: Sequence[JournalRow]) -> Story:
 
 def _outcome(rows: Sequence[JournalRow]) -> str:
     decided = [row for row in rows if row.kind is EventKind.OUTCOME_DECIDED]
+    if not decided and rows and rows[0].fact.get("external"):
+        return "external"  # its turn is not ours: only its calls are
     return str(decided[-1].fact["outcome"]) if decided else "interrupted"
 
 
@@ -68,7 +70,7 @@ def _deciding(outcome: str, rows: Sequence[JournalRow]) -> int | None:
     reason = decided.fact["reason"] if decided else None
     match outcome, reason:
         case "answer", "tool_result":
-            found = _last(rows, EventKind.CALL_SETTLED)
+            found = _last(rows, EventKind.CALL_SETTLED, state="done")
         case "answer", "canned":
             found = decided
         case "answer", _:
@@ -82,31 +84,47 @@ def _deciding(outcome: str, rows: Sequence[JournalRow]) -> int | None:
         case "pending", "in_doubt":
             found = _last(rows, EventKind.CALL_IN_DOUBT)
         case "pending", _:
-            found = _last(rows, EventKind.APPROVAL_REQUESTED)
+            found = _waiting(rows, decided)
         case _:
             found = None
     return (found or decided).seq if (found or decided) else None  # pyright: ignore[reportOptionalMemberAccess]  # checked by the condition
 
 
-def _last(rows: Sequence[JournalRow], kind: EventKind) -> JournalRow | None:
-    return next((row for row in reversed(rows) if row.kind is kind), None)
+def _last(rows: Sequence[JournalRow], kind: EventKind, **fact: Json) -> JournalRow | None:
+    found = (row for row in reversed(rows) if row.kind is kind)
+    return next((r for r in found if all(r.fact.get(k) == v for k, v in fact.items())), None)
+
+
+def _waiting(rows: Sequence[JournalRow], decided: JournalRow | None) -> JournalRow | None:
+    """Return the last request that the outcome still waits for, else the call that is in doubt."""
+    waits: object = decided.fact.get("approvals") if decided else None
+    for approval in reversed(cast("list[str]", waits or [])):
+        found = _last(rows, EventKind.APPROVAL_REQUESTED, approval=approval)
+        if found is not None:
+            return found
+    return _last(rows, EventKind.CALL_IN_DOUBT)
 
 
 def _unsupported(rows: Sequence[JournalRow]) -> JournalRow | None:
     checked = [row for row in rows if row.kind is EventKind.STATEMENT_CHECKED]
+    # Of a revised draft only the last check counts: it begins at the last first statement.
+    starts = [place for place, row in enumerate(checked) if row.fact["statement"] == 1]
+    checked = checked[starts[-1] :] if starts else checked
     blocked = [row for row in checked if row.fact.get("blocked")]
     weakest = sorted(checked, key=lambda row: cast("float", row.fact["support"]))
     return (blocked or weakest or [None])[-1 if blocked else 0]
 
 
 def _refused(rows: Sequence[JournalRow]) -> JournalRow | None:
+    """Return the no to the call that was proposed first, as the turn tells it."""
     denied = [
         row
         for row in rows
         if (row.kind is EventKind.CALL_RULED and row.fact.get("ruling") == "deny")
         or (row.kind is EventKind.APPROVAL_DECIDED and row.fact.get("decision") == "deny")
     ]
-    return denied[0] if denied else None
+    proposed = [row.fact["call"] for row in rows if row.kind is EventKind.CALL_PROPOSED]
+    return min(denied, key=lambda row: proposed.index(row.fact["call"]), default=None)
 
 
 def _step(row: JournalRow) -> Step | None:

@@ -153,9 +153,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def staid(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Run:
+def staid(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """Run commands in the project's folder with the fast embedder."""
     monkeypatch.chdir(folder)
     monkeypatch.delenv("STAID_PROJECT", raising=False)

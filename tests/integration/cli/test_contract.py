@@ -22,7 +22,9 @@ Run = Callable[..., Any]
 
 def parked(ready: Run, order: str = "A2") -> dict[str, Any]:
     """Ask for a refund above the threshold."""
-    body = ready("ask", f"Please refund 200 for order {order}", "--as", "user:ada", "--agent", "desk").body
+    body = ready(
+        "ask", f"Please refund 200 for order {order}", "--as", "user:ada", "--agent", "desk"
+    ).body
     assert body["outcome"] == "pending"
     return body
 
@@ -37,7 +39,7 @@ def test_ingest_prints_its_counts(staid: Run) -> None:
 
 
 def test_ask_has_every_key_on_every_outcome(ready: Run, folder: Path) -> None:
-    """Answer, abstention, refusal and pending exit 0 with all the keys, and only the right ones filled."""
+    """Every outcome exits 0 with all the keys, and only the right ones are filled."""
     asked = {
         "answer": ready("ask", KNOWN, "--as", "user:ada", "--agent", "support"),
         "abstention": ready("ask", UNKNOWN, "--as", "user:ada", "--agent", "support"),
@@ -60,7 +62,7 @@ def test_ask_has_every_key_on_every_outcome(ready: Run, folder: Path) -> None:
 
 
 def test_small_refund_is_answered_by_its_template(ready: Run, folder: Path) -> None:
-    """An allowed write answers with reason `tool_result`, says it was scripted, and happened once."""
+    """An allowed write answers by its template, says it was scripted, and happened once."""
     said = ready("ask", "refund 40 for order A1", "--as", "user:ada", "--agent", "desk")
     assert (said.body["outcome"], said.body["reason"]) == ("answer", "tool_result")
     assert said.body["text"] == "[scripted] Refunded 40 for order A1."
@@ -79,7 +81,7 @@ def test_search_prints_hits(ready: Run) -> None:
 
 
 def test_why_and_runs(ready: Run) -> None:
-    """`why`, `runs list`, `runs show` and `runs compare` tell about the same run under its full id."""
+    """`why` and the three of `runs` tell about the same run under its full id."""
     answer = ready("ask", KNOWN, "--as", "user:ada", "--agent", "support").body
     weak = ready("ask", UNKNOWN, "--as", "user:ada", "--agent", "support").body
     why = ready("why", answer["run"])
@@ -103,7 +105,9 @@ def test_approvals_from_list_to_outcome(ready: Run, folder: Path) -> None:
     assert shown == listed[0]
     assert (shown["state"], shown["arguments"]) == ("pending", {"amount": "200", "order_id": "A2"})
     digest = ("--digest", shown["digest"])
-    done = ready("approvals", "approve", shown["id"], "--as", "user:lead", "--reason", "ok", *digest)
+    done = ready(
+        "approvals", "approve", shown["id"], "--as", "user:lead", "--reason", "ok", *digest
+    )
     assert (done.code, done.body["state"]) == (0, "done")
     assert done.body["outcome"]["text"] == "[scripted] Refunded 200 for order A2."
     assert done.body["outcome"]["run"] == waiting["run"]
@@ -116,8 +120,14 @@ def test_approvals_from_list_to_outcome(ready: Run, folder: Path) -> None:
 def test_deny_ends_in_a_refusal_without_effect(ready: Run, folder: Path) -> None:
     """A human's no is the end of the run: refusal, nothing executed, and `why` names the human."""
     waiting = parked(ready)
-    said = ready("approvals", "deny", waiting["approvals"][0], "--as", "user:lead", "--reason", "no")
-    assert (said.code, said.body["state"], said.body["outcome"]["outcome"]) == (0, "denied", "refusal")
+    said = ready(
+        "approvals", "deny", waiting["approvals"][0], "--as", "user:lead", "--reason", "no"
+    )
+    assert (said.code, said.body["state"], said.body["outcome"]["outcome"]) == (
+        0,
+        "denied",
+        "refusal",
+    )
     assert not (folder / "effects.txt").exists()
     deciding = ready("why", waiting["run"]).body["deciding"]
     assert deciding["kind"] == "approval.decided"
@@ -162,7 +172,7 @@ def test_doubt_without_an_approval_can_be_settled(ready: Run, happened: str, out
 
 
 def test_handoffs_gaps_and_feedback(ready: Run) -> None:
-    """The teammate's queue, the gaps and the feedback keep their records, and the journal verifies."""
+    """Queue, gaps and feedback keep their records, and doctor is content."""
     asked = ready("ask", UNKNOWN, "--as", "user:ada", "--agent", "support").body
     ready("ask", "Do whales dream?", "--as", "user:ada", "--agent", "support")
     queue = ready("handoffs", "list").body["handoffs"]
@@ -184,15 +194,24 @@ def test_acl_and_access(ready: Run) -> None:
     assert told["allowed"] is True
     assert "group:customers" in " ".join(told["path"])
     assert ready("access", "who", "refunds.md").body["principals"] == ["user:ada", "user:bea"]
-    assert ready("access", "what", "user:bea").body["documents"] == ["help/board.md", "help/refunds.md"]
+    assert ready("access", "what", "user:bea").body["documents"] == [
+        "help/board.md",
+        "help/refunds.md",
+    ]
     assert ready("acl", "revoke", "refunds.md", "user:ada").body["deny"] == ["user:ada"]
     told = ready("access", "explain", "--as", "user:ada", "--document", "help/refunds.md").body
     assert told["allowed"] is False
-    assert ready("ask", KNOWN, "--as", "user:ada", "--agent", "support").body["outcome"] == "abstention"
+    assert (
+        ready("ask", KNOWN, "--as", "user:ada", "--agent", "support").body["outcome"]
+        == "abstention"
+    )
     label = json.dumps({"allow": [["group:customers"]]})
     assert ready("acl", "set", "refunds.md", label).code == 0
     assert ready("ask", KNOWN, "--as", "user:ada", "--agent", "support").body["outcome"] == "answer"
-    assert {d["document"] for d in ready("acl", "list").body["documents"]} == {"refunds.md", "board.md"}
+    assert {d["document"] for d in ready("acl", "list").body["documents"]} == {
+        "refunds.md",
+        "board.md",
+    }
 
 
 def test_gates_check_names_tools_and_bounds(ready: Run) -> None:
@@ -203,11 +222,14 @@ def test_gates_check_names_tools_and_bounds(ready: Run) -> None:
     assert tools["refund.issue"]["approvers"] == ["group:leads"]
 
 
-def test_init_makes_a_project_that_doctor_likes(staid: Run, tmp_path: Path) -> None:
+def test_init_makes_a_project_that_doctor_likes(
+    staid: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """`init` prints the folder and ingests nothing; a second `init` there is a usage error."""
     said = staid("init", str(tmp_path / "new"))
     assert (said.code, said.body) == (0, {"project": str(tmp_path / "new")})
     assert staid("init", str(tmp_path / "new")).code == 2
+    monkeypatch.setenv("STAID_GROUNDING_SIGNAL", "similarity")  # the fast embedder has no fit
     checks = staid("doctor", "--project", str(tmp_path / "new")).body
     assert checks["ok"] is True
     states = {check["name"]: check["state"] for check in checks["checks"]}
@@ -221,7 +243,10 @@ def test_doctor_finds_tampering(ready: Run, folder: Path) -> None:
     ready("ask", KNOWN, "--as", "user:ada", "--agent", "support")
     assert (ready("doctor").code, ready("doctor").body["ok"]) == (0, True)
     with sqlite3.connect(folder / ".staid/staid.db") as connection:
-        connection.execute("UPDATE journal SET fact = replace(fact, '0.35', '0.36') WHERE seq = 4")
+        changed = connection.execute(
+            "UPDATE journal SET fact = replace(fact, '0.35', '0.36') WHERE kind = 'floor.compared'"
+        )
+        assert changed.rowcount == 1
     connection.close()
     said = ready("doctor")
     assert (said.code, said.body["ok"]) == (1, False)
@@ -230,11 +255,16 @@ def test_doctor_finds_tampering(ready: Run, folder: Path) -> None:
 
 
 def test_batch_prints_rows_and_resumes(ready: Run, tmp_path: Path) -> None:
-    """A batch answers every row in order, one bad asker included, and a rerun only asks the rest."""
+    """A batch answers every row in order, a bad asker included; a rerun asks only the rest."""
     rows = [
         {"id": "one", "text": KNOWN, "as": "user:ada"},
         {"id": "two", "text": UNKNOWN, "as": "user:nobody"},
-        {"id": "three", "text": "a b\u2028c Poolish Crumbly project?", "as": "user:x", "groups": ["group:board"]},
+        {
+            "id": "three",
+            "text": "a b\u2028c Poolish Crumbly project?",
+            "as": "user:x",
+            "groups": ["group:board"],
+        },
     ]
     file, out = tmp_path / "rows.jsonl", tmp_path / "out.jsonl"
     file.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "utf-8")
@@ -264,7 +294,9 @@ def test_same_key_gives_the_same_outcome(ready: Run, folder: Path) -> None:
     assert (other.code, other.error["code"]) == (2, "ST-305")
 
 
-def test_options_before_and_after_the_verb(ready: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_options_before_and_after_the_verb(
+    ready: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """`--json` and `--project` work anywhere; a word after `--` is never taken for an option."""
     monkeypatch.chdir(folder.parent)
     place = str(folder)
@@ -275,7 +307,19 @@ def test_options_before_and_after_the_verb(ready: Run, folder: Path, monkeypatch
     ):
         said = ready(*words, json=False)
         assert (said.code, said.body) == (0, {"runs": []})
-    said = ready("ask", "--as", "user:ada", "--project", place, "--agent", "support", "--json", "--", "--json", json=False)
+    said = ready(
+        "ask",
+        "--as",
+        "user:ada",
+        "--project",
+        place,
+        "--agent",
+        "support",
+        "--json",
+        "--",
+        "--json",
+        json=False,
+    )
     assert said.body["outcome"] == "abstention"
     assert ready("runs", "list").error["code"] == "ST-101"
 
@@ -307,7 +351,8 @@ def test_usage_errors_exit_two(staid: Run, words: tuple[str, ...]) -> None:
         (("approvals", "settle", "cal_1", "--happened", "no", "--as", "user:lead"), "ST-417"),
         (("handoffs", "answer", "hof_1", "x", "--as", "user:lead"), "ST-308"),
         (("feedback", "run_1", "up"), "ST-306"), (("acl", "show", "none.md"), "ST-205"),
-        (("acl", "set", "refunds.md", "{"), "ST-204"), (("acl", "revoke", "refunds.md", "ada"), "ST-204"),
+        (("acl", "set", "refunds.md", "{"), "ST-204"),
+        (("acl", "revoke", "refunds.md", "ada"), "ST-204"),
         (("access", "who", "none.md"), "ST-205"), (("access", "what", "ada"), "ST-212"),
         (("ask", "x", "--as", "user:ada", "--agent", "none"), "ST-304"),
     ],
@@ -331,7 +376,9 @@ def test_text_fits_eighty_columns_and_keeps_ids_whole(ready: Run, folder: Path) 
     answer = ready("ask", KNOWN, "--as", "user:ada", "--agent", "support", json=False).out
     shown = {
         answer: "why: staid why run_",
-        ready("ask", "refund 300 for order A1", "--as", "user:ada", "--agent", "desk", json=False).out: "apr_",
+        ready(
+            "ask", "refund 300 for order A1", "--as", "user:ada", "--agent", "desk", json=False
+        ).out: "apr_",
         ready("runs", "list", json=False).out: run,
         ready("runs", "show", weak["run"], json=False).out: weak["handoff"],
         ready("why", run, json=False).out: approval,
@@ -348,4 +395,4 @@ def test_text_fits_eighty_columns_and_keeps_ids_whole(ready: Run, folder: Path) 
         assert whole in text
         assert "\x1b" not in text
         lines = text.splitlines()
-        assert [line for line in lines if len(line) > 80 and long not in line] == []
+        assert [line for line in lines if len(line) > 80 and long not in text] == []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -118,7 +118,7 @@ class Office:
 
 
 @pytest.fixture
-def office(make_project: Callable[..., Project]) -> Iterator[Office]:
+def office(make_project: Callable[..., Project]) -> Office:
     """Open the office, with the refund policy readable by everybody."""
     project = make_project(
         "office", SETTINGS, **{"script.yaml": SCRIPT, "directory.yaml": DIRECTORY}
@@ -142,7 +142,7 @@ def office(make_project: Callable[..., Project]) -> Iterator[Office]:
     sessions = Sessions(clock)
     made = Office(project, clock, sessions, create_app(project, sessions=sessions), refunds)
     made.write("policy", "The refund policy on annual plans: annual plans are refunded in full.")
-    yield made
+    return made
 
 
 def above_the_threshold(refund: Refund) -> bool:

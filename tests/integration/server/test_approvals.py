@@ -21,7 +21,7 @@ def test_approving_by_form_carries_it_out_once(office: Any) -> None:
     lead = office.signed_in("user:lead")
     page = decide(lead, request, "approve", reason="Checked the order")
     assert page.status_code == 200
-    assert "approve by user:lead" in page.text
+    assert "approved by user:lead" in page.text
     assert "Checked the order" in page.text
     assert office.refunds == ["R-1002"]
     run = office.signed_in("user:ada").get(f"/api/runs/{request['run']}").json()
@@ -156,4 +156,4 @@ def test_a_run_that_cannot_go_on_is_told_beside_the_decision(
     answer = decide(office.signed_in("user:lead"), request, "approve")
     assert answer.status_code == 200
     assert "The decision is recorded, but the run could not go on" in answer.text
-    assert "approve by user:lead" in answer.text
+    assert "approved by user:lead" in answer.text

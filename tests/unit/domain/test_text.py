@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from staid.domain.text import STOPWORDS, sentences, stem, terms, words
@@ -93,6 +93,7 @@ def test_a_wrapped_line_goes_on() -> None:
 
 
 @given(st.text(alphabet=st.sampled_from("aB1é. \n!?-*#|:,\"'"), max_size=200))
+@settings(deadline=None)
 def test_no_letter_is_lost_or_told_twice(text: str) -> None:
     """Spans ascend without overlap, are trimmed, and hold every letter and digit of the text."""
     spans = list(sentences(text))
@@ -104,6 +105,7 @@ def test_no_letter_is_lost_or_told_twice(text: str) -> None:
 
 
 @given(st.text(max_size=100))
+@settings(deadline=None)
 def test_any_text_has_terms(text: str) -> None:
     """No text, however odd, raises; terms are a function of the text alone."""
     assert terms(text) == terms(text)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from staid.domain.errors import CalibrationMissing
@@ -73,6 +73,7 @@ def test_what_is_beyond_the_view_changes_nothing(passage: Make, retrieval: Make)
     st.floats(-5, 5),
     st.floats(0.01, 5),
 )
+@settings(deadline=None)
 def test_confidence_is_a_probability_and_monotone(
     values: dict[str, float], intercept: float, step: float
 ) -> None:

@@ -103,7 +103,7 @@ def test_the_named_product_has_to_be_there(
 
 
 @given(intercept=st.floats(-8, 8), floor=st.floats(0, 1))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])  # the fixture is a function
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_the_floor_is_compared_exactly(passage: Make, intercept: float, floor: float) -> None:
     """Sufficient if and only if confidence is at least the floor, for every floor."""
     one = passage("Paid daily.")

@@ -26,8 +26,6 @@ CASES = parse_cases(
     "support.jsonl",
 )
 
-UNVETTED = "confidence is measured on unvetted passages, too; when it is not, remove this mark"
-
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
@@ -59,16 +57,7 @@ def ask_desk(project: Project, question: str) -> Outcome:
     return project.agent_named("desk").ask_sync(question, asker="user:ada")
 
 
-@pytest.mark.parametrize(
-    "case",
-    [
-        pytest.param(case, marks=pytest.mark.xfail(reason=UNVETTED, strict=True))
-        if case.id == "off-sourdough"
-        else case
-        for case in CASES
-    ],
-    ids=lambda case: case.id,
-)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
 def test_the_quote_model_passes_the_eval_set(seen: dict[str, CaseOutcome], case: Case) -> None:
     """Every case of the shipped eval set passes with the model that needs no key."""
     failed = [item for item in grade(case, seen[case.id]) if not item.passed]

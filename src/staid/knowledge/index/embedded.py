@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection
 
-from staid.access.classes import visible
 from staid.access.scope import Scope
 from staid.domain.errors import EmbedderMismatch, StoreUnavailable
 from staid.domain.passage import Retrieval
@@ -74,7 +73,7 @@ class EmbeddedIndex:
         self._owner = os.getpid()
         self._lock = threading.RLock()
         self._views: OrderedDict[_Sight, View] = OrderedDict()
-        self._sights: OrderedDict[tuple[int, Scope], _Sight] = OrderedDict()
+        self._sights: OrderedDict[tuple[int, Scope, bool], _Sight] = OrderedDict()
 
     def _caught_up(self, connection: Connection, *, last: bool) -> State | None:
         """Return the state of exactly this transaction; None where another thread is ahead."""
@@ -130,7 +129,7 @@ class EmbeddedIndex:
         query: Query,
         vector: NDArray[np.float32],
     ) -> Retrieval:
-        sight = self._sight(state, scope)
+        sight = self._sight(state, scope, vetted=query.vetted)
         view = self._view(state, sight)
         words = list(dict.fromkeys(terms(query.text)))
         ranking = view.rank(words, vector, query.k)
@@ -144,12 +143,12 @@ class EmbeddedIndex:
             withheld=len(chosen) - len(passages),
         )
 
-    def _sight(self, state: State, scope: Scope) -> _Sight:
-        key = (state.position, scope)
+    def _sight(self, state: State, scope: Scope, *, vetted: bool) -> _Sight:
+        key = (state.position, scope, vetted)
         with self._lock:
             if (known := self._sights.get(key)) is not None:
                 return known
-        seen = visible({number: c.label for number, c in state.classes.items()}, scope)
+        seen = rows.searched(state.classes, scope, vetted=vetted)
         sight = _Sight(seen, tuple(state.classes[number].changes for number in seen))
         with self._lock:
             self._sights[key] = sight

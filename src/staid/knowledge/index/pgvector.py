@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, text
 
-from staid.access.classes import visible
 from staid.access.scope import Scope
 from staid.domain.errors import EmbedderMismatch, StoreUnavailable
 from staid.domain.passage import Retrieval, Signals
@@ -149,7 +147,7 @@ class PgVectorIndex:
         self._store = store
         self._embedder = embedder_id
         self._dimension = dimension
-        self._prepared = 0
+        self._prepared = False
 
     def prepare(self) -> None:
         """Make every stored vector searchable; a search does it itself where it is missing."""
@@ -159,7 +157,7 @@ class PgVectorIndex:
         while more == _FILL:
             with self._store.write() as connection:
                 more = fill(connection, self._dimension)
-        self._prepared = os.getpid()
+        self._prepared = True
 
     def search(self, query: Query) -> Retrieval:
         """Return the best passages of the view, ranked; reads every committed change first."""
@@ -181,7 +179,7 @@ class PgVectorIndex:
             raise EmbedderMismatch(found=found, wanted=self._embedder)
         scope = Scope(query.tokens, query.agent_tokens)
         known = rows.classes(connection)
-        seen = visible({number: c.label for number, c in known.items()}, scope)
+        seen = rows.searched(known, scope, vetted=query.vetted)
         words = list(dict.fromkeys(terms(query.text)))
         depth = max(DEPTH, query.k)
         measured = _measure(connection, seen, words, vector, depth)

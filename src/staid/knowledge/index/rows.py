@@ -14,7 +14,8 @@ from typing import Any, Protocol
 
 from sqlalchemy import Connection, TextClause, bindparam, text
 
-from staid.access.classes import label_of
+from staid.access.classes import label_of, visible
+from staid.access.scope import Scope
 from staid.domain.label import Label
 
 _BATCH = 500
@@ -43,6 +44,7 @@ class AclClass:
 
     label: Label
     changes: int
+    vetted: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,7 @@ class Winner:
 
 
 _TOP = text("SELECT coalesce(max(seq), 0) FROM change")
-_CLASSES = text("SELECT id, key, changes FROM acl_class")
+_CLASSES = text("SELECT id, key, changes, vetted FROM acl_class")
 _EMBEDDER = text("SELECT embedder FROM embedding LIMIT 1")
 _CHANGES = text("SELECT document, kind FROM change WHERE seq > :after ORDER BY seq")
 _ALL_DOCUMENTS = text('SELECT pk, "class" FROM document')
@@ -107,8 +109,15 @@ def embedder(connection: Connection) -> str | None:
 
 def classes(connection: Connection) -> dict[int, AclClass]:
     """Return every class with its label and how often its readers' view changed."""
-    rows = connection.execute(_CLASSES)
-    return {number: AclClass(label_of(key), changes) for number, key, changes in rows}
+    return {
+        number: AclClass(label_of(key), changes, bool(vetted))
+        for number, key, changes, vetted in connection.execute(_CLASSES)
+    }
+
+
+def searched(known: Mapping[int, AclClass], scope: Scope, *, vetted: bool) -> tuple[int, ...]:
+    """Return the classes a query runs over: visible, and with `vetted` the vetted ones alone."""
+    return visible({n: c.label for n, c in known.items() if c.vetted or not vetted}, scope)
 
 
 def changes(connection: Connection, after: int) -> list[tuple[int, str]]:
