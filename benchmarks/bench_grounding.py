@@ -176,26 +176,28 @@ def _support() -> Row:
     """Score the support check against people's marks (MTRAG) and made-up answers (HaluEval)."""
     scores: dict[bool, list[float]] = {True: [], False: []}
     marked: list[tuple[bool, bool]] = []
+    passed: dict[bool, list[bool]] = {True: [], False: []}
     for task in traffic.load("mtrag_human_faithfulness"):
         mean = float(np.mean([float(mark) for mark in task["faithfulness"]]))
         if UNFAITHFUL < mean < FAITHFUL:
             continue
         evidence = [_passage(n, c["text"]) for n, c in enumerate(task["contexts"])]
-        checked = support.check(task["response"], task["turns"][-1][1], evidence)
+        checked = support.check(task["response"], evidence)
         scores[mean <= UNFAITHFUL].append(checked.score)
+        passed[mean <= UNFAITHFUL].append(checked.supported())
         marked.append((mean <= UNFAITHFUL, checked.blocked))
     made_up: list[tuple[bool, bool]] = []
     for row in traffic.load("halueval_qa"):
         for bad, answer in ((False, row["right_answer"]), (True, row["hallucinated_answer"])):
-            checked = support.check(answer, row["question"], [_passage(0, row["knowledge"])])
+            checked = support.check(answer, [_passage(0, row["knowledge"])])
             made_up.append((bad, checked.blocked))
     good, bad = np.array(scores[False]), np.array(scores[True])
     precision, recall = _hard(made_up)
     mtrag_precision, mtrag_recall = _hard(marked)
     return {
         "mtrag_auroc": round(auroc(good, bad), 4),
-        "mtrag_faithful_supported": round(float((good >= support.THRESHOLD).mean()), 4),
-        "mtrag_unfaithful_supported": round(float((bad >= support.THRESHOLD).mean()), 4),
+        "mtrag_faithful_supported": round(float(np.mean(passed[False])), 4),
+        "mtrag_unfaithful_supported": round(float(np.mean(passed[True])), 4),
         "hard_rule_precision": precision,
         "hard_rule_recall": recall,
         "mtrag_hard_rule_precision": mtrag_precision,

@@ -141,7 +141,7 @@ def decide(measured: Measured, calibration: Calibration) -> Decided:
         request = ModelRequest("", (), evidence, (), text)
         draft = asyncio.run(QuoteModel().generate(request)).text
         names = entity.named(text, retrieval.signals)
-        answered = support.check(draft, text, evidence, (), names).supported()
+        answered = support.check(draft, evidence, (), names).supported()
     kept = evidence or retrieval.passages
     right = measured.question.kind == "answerable" and measured.right(kept)
     return Decided(measured.question, decision.confidence, decision.similarity, answered, right)

@@ -248,9 +248,10 @@ def test_key_used_again(world: GateWorld) -> None:
 def test_store_refuses_a_key_twice(world: GateWorld) -> None:
     """Two calls can never carry one key, even where code forgot to look: the table says so."""
     first, second = world.act(50), world.act(50, order="8")
+    mine = tables.call.c.id == second.call.id
+    forged = update(tables.call).where(mine).values(key=first.call.key)
     with pytest.raises(StaidError), world.store.write() as connection:
-        mine = tables.call.c.id == second.call.id
-        connection.execute(update(tables.call).where(mine).values(key=first.call.key))
+        connection.execute(forged)
 
 
 def test_key_race(world: GateWorld) -> None:

@@ -112,6 +112,11 @@ class Reader:
         else:
             pytest.fail(f"nobody can run a block of {block.language!r}")
 
+    def follow_all(self, blocks: list[Block]) -> None:
+        """Follow every block in order."""
+        for block in blocks:
+            self.follow(block)
+
     def _console(self, block: Block) -> None:
         for part in re.split(r"^\$ ", block.text.replace("\\\n", " "), flags=re.MULTILINE)[1:]:
             command, _, expected = part.partition("\n")
@@ -241,3 +246,10 @@ def reader(
     for value in reading.namespace.values():
         if isinstance(value, Project):
             value.close()
+
+
+@pytest.fixture
+def follower(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Reader:
+    """Return somebody in a project that was scaffolded and not ingested."""
+    monkeypatch.chdir(write(tmp_path / "help-desk"))
+    return Reader(monkeypatch)

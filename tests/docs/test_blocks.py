@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 
 def test_runnable_blocks(
     runnable: Path, reader: Any, read_blocks: Callable[..., list[Any]]
@@ -33,3 +35,25 @@ def test_json_is_json(page: Path, read_blocks: Callable[..., list[Any]]) -> None
     for block in read_blocks(page):
         if block.language == "json":
             json.loads(block.text)
+
+
+WRONG = {
+    "an output that does not come": "```console run\n$ staid doctor\nBROKEN store\n```\n",
+    "outputs in another order": "```console run\n$ staid doctor\nok journal\nok store\n```\n",
+    "another exit code": "```sh run\nstaid doctor   # exits 1\n```\n",
+    "another command": "```sh run\nrm -r somewhere\n```\n",
+    "Python that raises": "```python run\nraise ValueError\n```\n",
+    "Python that says something else": "```python run\nprint(1)\n```\n```text run\n2\n```\n",
+}
+
+
+@pytest.mark.parametrize("text", WRONG.values(), ids=WRONG.keys())
+def test_a_wrong_page_is_caught(
+    text: str, tmp_path: Path, follower: Any, read_blocks: Callable[..., list[Any]]
+) -> None:
+    """A page that promises what does not happen fails."""
+    page = tmp_path / "page.md"
+    page.write_text(text, "utf-8")
+    blocks = read_blocks(page)
+    with pytest.raises((AssertionError, ValueError)):
+        follower.follow_all(blocks)

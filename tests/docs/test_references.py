@@ -63,9 +63,16 @@ def test_files_and_names_exist(page: Path, root: Path) -> None:
         path = _file(root, name)
         if path is None:
             continue
-        if not path.exists() or (inside and inside not in _names(path)):
+        if not _holds(path) or (inside and inside not in _names(path)):
             missing.append(code)
     assert missing == []
+
+
+def _holds(path: Path) -> bool:
+    """Tell whether a file is there, or a folder with something in it that git would keep."""
+    return path.is_file() or any(
+        p.is_file() and "__pycache__" not in p.parts for p in path.rglob("*")
+    )
 
 
 def _file(root: Path, name: str) -> Path | None:
@@ -165,3 +172,16 @@ def test_make_targets_exist(page: Path, root: Path) -> None:
     targets = set(re.findall(r"(?m)^([a-z-]+):", (root / "Makefile").read_text("utf-8")))
     named = set(re.findall(r"(?:`|^|\$ )make ([a-z-]+)", _text(page), flags=re.MULTILINE))
     assert named <= targets
+
+
+def test_the_checks_can_fail(root: Path) -> None:
+    """Each check names what does not exist: verbs, options, files, functions, machine folders."""
+    assert _complaint("staid nonsense") == "there is no verb nonsense"
+    assert _complaint("staid acl nonsense x") == "there is no acl nonsense"
+    assert _complaint('staid ask "x" --as user:ada --nonsense') == "it has no --nonsense"
+    assert _complaint('staid ask "x" --as user:ada --json # as one document') == ""
+    assert not _holds(root / "src/staid/nonsense.py")
+    assert "Turn.ask" in _names(root / "src/staid/runtime/turn.py")
+    assert "Turn.nonsense" not in _names(root / "src/staid/runtime/turn.py")
+    assert MACHINE.search("see " + "/ho" + "me/ada/staid")
+    assert not MACHINE.search("tests/home/x and docs/work/y")

@@ -7,6 +7,7 @@ equally severe rules is named.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -167,7 +168,13 @@ def _approval(requires: bool | Predicate, params: BaseModel) -> Ruling | None:  
     )
     if isinstance(asked, Ruling):
         return asked
-    return Ruling(Severity.ASK, "approval", "A human has to approve this call.") if asked else None
+    return Ruling(Severity.ASK, "approval", _why(requires)) if asked else None
+
+
+def _why(requires: bool | Predicate) -> str:  # noqa: FBT001 - the tool's own property
+    """Return the rule in its author's words, where the predicate has a docstring."""
+    told = None if isinstance(requires, bool) else inspect.getdoc(requires)
+    return told.splitlines()[0] if told else "A human has to approve this call."
 
 
 def _ask(predicate: Callable[[BaseModel], object], params: BaseModel, name: str) -> bool | Ruling:

@@ -7,11 +7,9 @@ record, release. Every step leaves its facts; nothing leaves the turn before the
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
-from typing import cast
+from dataclasses import dataclass, field
 
 from staid.domain.call import CallRecord, CallState
-from staid.domain.canonical import Json
 from staid.domain.errors import ModelTooDear, ModelUnavailable
 from staid.domain.events import EventKind
 from staid.domain.ids import ApprovalId, ConversationId, HandoffId, RunId
@@ -33,7 +31,7 @@ from staid.domain.principal import Principal
 from staid.domain.records import Ending, Handoff
 from staid.domain.text import terms
 from staid.grounding import abstention, entity, floor, support
-from staid.runtime import prompt, released
+from staid.runtime import facts, prompt, released
 from staid.runtime.gate import Proposer
 from staid.runtime.parked import ParkedTurn
 from staid.runtime.parts import WAITING, AgentSpec, Parts
@@ -113,30 +111,10 @@ class Turn:
 
     async def _retrieve(self) -> None:
         """Search inside the asker's and the agent's rights, and record what was found."""
-        self.recorder.note(
-            EventKind.SCOPE_RESOLVED,
-            {
-                "asker": self.principal.token,
-                "groups": sorted(self.principal.groups),
-                "asserted": self.asserted is not None,
-                "agent": self.agent.name,
-                "may_read": sorted(self.agent.may_read)
-                if self.agent.may_read is not None
-                else None,
-            },
-        )
+        asserted = self.asserted is not None
+        facts.scope_resolved(self.recorder, self.agent, self.principal, asserted=asserted)
         self.retrieval = await self.parts.off_loop(self._search)
-        found = self.retrieval
-        self.recorder.note(
-            EventKind.RETRIEVAL_DONE,
-            {
-                "found": len(found.passages),
-                "view": found.signals.view,
-                "position": found.position,
-                "withheld": found.withheld,
-                "embedder": self.parts.embedder.id,
-            },
-        )
+        facts.retrieval_done(self.recorder, self.retrieval, self.parts.embedder.id)
 
     def _search(self) -> Retrieval:
         text = self._query_text()
@@ -166,29 +144,7 @@ class Turn:
             signal=self.parts.floor.signal,
         )
         self.decision = decision
-        for passage in self._kept:
-            self.recorder.note(
-                EventKind.PASSAGE_KEPT,
-                passage_fact(passage),
-                body={"title": passage.title, "section": passage.section, "text": passage.text},
-                label=passage.label,
-                shared=True,
-            )
-        self.recorder.note(
-            EventKind.FLOOR_COMPARED,
-            {
-                "decision": type(decision).__name__.lower(),
-                "rule": decision.rule,
-                "message": decision.message,
-                "confidence": decision.confidence,
-                "similarity": decision.similarity,
-                "floor": decision.floor,
-                "signal": decision.signal,
-                "calibration": decision.calibration,
-                "features": cast("dict[str, Json]", asdict(decision.features)),
-                "evidence": [passage.chunk for passage in self._evidence],
-            },
-        )
+        facts.floor_compared(self.recorder, decision, kept=self._kept, evidence=self._evidence)
 
     @property
     def _compared(self) -> floor.Decision:
@@ -346,33 +302,9 @@ class Turn:
         """Hold the draft against the evidence, statement by statement."""
         texts = [self.parts.gate.evidence_of(record) or "" for record in self._results]
         asked = entity.named(self.question, self.retrieval.signals)
-        checked = support.check(draft, self.question, self._evidence, texts, asked)
-        for number, statement in enumerate(checked.statements, 1):
-            self._note_statement(number, statement, supported=checked.supported())
+        checked = support.check(draft, self._evidence, texts, asked)
+        facts.statements_checked(self.recorder, checked, self._label)
         return checked
-
-    def _note_statement(
-        self, number: int, statement: support.Statement, *, supported: bool
-    ) -> None:
-        cited = statement.citation
-        self.recorder.note(
-            EventKind.STATEMENT_CHECKED,
-            {
-                "statement": number,
-                "support": statement.support,
-                "findings": [finding.name for finding in statement.findings],
-                "blocked": any(finding.hard for finding in statement.findings),
-                "draft_supported": supported,
-                "document": cited.document if cited else None,
-                "chunk": cited.chunk if cited else None,
-            },
-            body={
-                "text": statement.text,
-                "quote": cited.quote if cited else None,
-                "messages": [finding.message for finding in statement.findings],
-            },
-            label=self._label,
-        )
 
     def _answer(
         self,
@@ -530,17 +462,3 @@ def denial(record: CallRecord) -> str:
     if record.state is CallState.DENIED and record.approval is not None:
         return "A person decided against it."
     return record.ruling.message
-
-
-def passage_fact(passage: Passage) -> dict[str, Json]:
-    """Return the ids and numbers of one kept passage."""
-    return {
-        "source": passage.source,
-        "document": passage.document,
-        "version": passage.version,
-        "chunk": passage.chunk,
-        "rank": passage.rank,
-        "similarity": passage.similarity,
-        "vector_rank": passage.vector_rank,
-        "lexical_rank": passage.lexical_rank,
-    }
