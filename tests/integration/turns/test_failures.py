@@ -60,8 +60,12 @@ def crash(desk: Any, monkeypatch: pytest.MonkeyPatch, *steps: Any) -> None:
 
 
 @pytest.mark.parametrize("acted", [False, True])
-def test_the_key_of_a_crashed_run(desk: Any, monkeypatch: pytest.MonkeyPatch, acted: bool) -> None:
-    """It is busy first; later a run that did nothing makes room, one that acted says so for good."""
+def test_the_key_of_a_crashed_run(
+    desk: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    acted: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    """It is busy first; later a run that did nothing makes room, one that acted says so."""
     crash(desk, monkeypatch, *([[desk.refund("A1", 40)]] if acted else []), "")
     assert [r.state for r in desk.project.wiring.records.runs(state="running")] == ["running"]
     with pytest.raises(RunBusy):
@@ -118,7 +122,8 @@ def test_two_resumes_at_once_in_one_process(desk: Any) -> None:
     async def both() -> Sequence[Any]:
         agent = desk.project.agent_named("desk")
         resumes = (agent.resume(parked.run), agent.resume(parked.run))
-        return await asyncio.gather(*resumes, return_exceptions=True)
+        ended: list[Any] = await asyncio.gather(*resumes, return_exceptions=True)
+        return ended
 
     ended = asyncio.run(both())
     assert sorted(type(e).__name__ for e in ended) in (["Answer", "RunBusy"], ["Answer", "Answer"])
