@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 export OMP_NUM_THREADS ?= 1
+EXAMPLES ?= 10000
+TRIALS ?= 1000
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check lock fit-confidence bench bench-turn bench-grounding \
         prove-leaks prove-effects docs clean
@@ -50,10 +52,10 @@ bench-grounding: setup  ## Risk and coverage on STAID_DATA
 	$(BIN)/python benchmarks/bench_grounding.py
 
 prove-leaks: setup  ## More examples of the leak property than CI runs
-	STAID_LEAK_EXAMPLES=20000 $(BIN)/python -m pytest tests/property -k leak -q
+	STAID_LEAK_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest tests/property -k leak -q -n 2 --timeout 0
 
 prove-effects: setup  ## More kills around an effect than CI runs
-	$(BIN)/python benchmarks/prove_effects.py
+	$(BIN)/python benchmarks/prove_effects.py --trials $(TRIALS)
 
 docs: setup  ## Write the generated parts of the documentation
 	$(BIN)/python benchmarks/write_docs.py

@@ -328,6 +328,19 @@ def test_tampering_is_found(
     assert {"run_2", "run_3"} & {finding.run for finding in findings}
 
 
+def test_a_parked_run_cannot_lose_its_end(
+    store: Store, records: SqlRecords, journal: Journal
+) -> None:
+    """What waits for months is sealed, too: cutting its last fact off is found."""
+    records.begin(start(), begun())
+    records.park(RunId("run_1"), {}, ending("parked", "pending"), [fact(), fact()])
+    assert journal.verify() == []
+    with store.write() as connection:
+        row = tables.journal.c
+        connection.execute(delete(tables.journal).where(row.run == "run_1", row.seq == 3))
+    assert [finding.run for finding in journal.verify()] == ["run_1"]
+
+
 def test_another_key_verifies_nothing(store: Store, records: SqlRecords) -> None:
     """The chain can only be made and checked with the key: another one finds every row altered."""
     complete(records, "run_1")

@@ -122,7 +122,7 @@ def project(
 
 
 def test_from_ingest_to_why(project: tuple[Project, list[str]]) -> None:
-    """Ingest, ask, abstain, refund, approve, why and doctor do on PostgreSQL what they do on SQLite."""
+    """Ingest, ask, refund, approve, why and doctor do what they do on SQLite."""
     desk, effects = project
     want = wanted(desk, "help", None, {}, vetted=True)
     assert (ingest(desk, want).embedded, ingest(desk, want).embedded) == (2, 0)

@@ -23,7 +23,7 @@ from staid.project.searching import search
 from staid.testing.documents import written
 from staid.testing.embedder import HashingEmbedder
 
-EXAMPLES = int(os.environ.get("STAID_LEAK_EXAMPLES", "1800"))
+EXAMPLES = int(os.environ.get("STAID_LEAK_EXAMPLES", "1000"))
 EMBEDDER = HashingEmbedder(16)
 GROUPS = ("group:a", "group:b", "group:c", "user:ada", "public")
 SETTINGS = """

@@ -27,7 +27,7 @@ from staid.testing.documents import written
 from staid.testing.embedder import HashingEmbedder
 from staid.testing.postgres import PostgresServer
 
-EXAMPLES = int(os.environ.get("STAID_LEAK_EXAMPLES", "200"))
+EXAMPLES = int(os.environ.get("STAID_LEAK_EXAMPLES", "1000"))
 EMBEDDER = HashingEmbedder(8)
 GROUPS = ("group:a", "group:b", "group:c", "group:d", "public")
 Opener = Callable[["str | None"], Index]

@@ -76,7 +76,8 @@ def _harmless(line: str) -> str:
 
 def dumps(value: object) -> str:
     """Return one line of JSON."""
-    return json.dumps(plain(value), ensure_ascii=False)
+    speaks_unicode = (sys.stdout.encoding or "utf-8").lower().startswith("utf")
+    return json.dumps(plain(value), ensure_ascii=not speaks_unicode)
 
 
 def say(text: str) -> None:

@@ -28,6 +28,34 @@ class Decided:
     outcome: Outcome | None
 
 
+def record_decision(
+    project: Project,
+    approval: str,
+    decision: str,
+    *,
+    approver: str | Principal,
+    groups: Sequence[str] | None = None,
+    reason: str = "",
+    seen: str | None = None,
+) -> ApprovalRecord:
+    """Record a decision and execute nothing; blocks while the store writes.
+
+    Raises `ApprovalNotFound`, `ApprovalDecided`, `ApprovalExpired`, `ApprovalMismatch`,
+    `ApproverNotAllowed`; then nothing was decided.
+    """
+    wiring = project.wiring
+    who = wiring.identify(approver, groups)
+    wiring.ledger.sweep()
+    return wiring.ledger.decide(
+        ApprovalId(approval),
+        who.principal,
+        cast("Decision", decision),
+        reason=reason,
+        seen=seen,
+        via=who.via,
+    )
+
+
 async def decide(
     project: Project,
     approval: str,
@@ -41,22 +69,21 @@ async def decide(
 ) -> Decided:
     """Record a decision and, with `resume`, carry the run on in this process.
 
-    Raises `ApprovalNotFound`, `ApprovalDecided`, `ApprovalExpired`, `ApprovalMismatch`,
-    `ApproverNotAllowed`; then nothing was executed by this decision.
+    Raises what `record_decision` raises; then nothing was executed by this decision.
     """
-    wiring = project.wiring
-    who = wiring.identify(approver, groups)
-    wiring.ledger.sweep()
-    found = wiring.ledger.decide(
-        ApprovalId(approval),
-        who.principal,
-        cast("Decision", decision),
+    off_loop = project.wiring.parts.off_loop
+    found = await off_loop(
+        record_decision,
+        project,
+        approval,
+        decision,
+        approver=approver,
+        groups=groups,
         reason=reason,
         seen=seen,
-        via=who.via,
     )
     outcome = await carry_on(project, found.run) if resume else None
-    return Decided(wiring.ledger.approval(found.id), outcome)
+    return Decided(await off_loop(project.wiring.ledger.approval, found.id), outcome)
 
 
 async def settle_doubt(

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from typing import Literal
 
 from staid.domain.call import ApprovalRecord
 from staid.domain.errors import StaidError, UsageInvalid
 from staid.domain.outcome import Outcome
-from staid.project.deciding import carry_on
-from staid.project.deciding import decide as record_decision
+from staid.project.deciding import carry_on, record_decision
 from staid.server.desk import Visit
 
 
@@ -40,21 +38,15 @@ async def decide(
         )
     project = visit.desk.project
 
-    def record() -> None:
-        # The decision is a synchronous write, so it runs on a thread of the pool, not on the loop.
-        asyncio.run(
-            record_decision(
-                project,
-                approval,
-                decision,
-                approver=visit.principal,
-                reason=reason.strip(),
-                seen=seen,
-                resume=False,
-            )
-        )
-
-    await visit.desk.off_loop(record)
+    await visit.desk.off_loop(
+        record_decision,
+        project,
+        approval,
+        decision,
+        approver=visit.principal,
+        reason=reason.strip(),
+        seen=seen,
+    )
     outcome, stuck = None, None
     try:
         outcome = await carry_on(project, asked.run)

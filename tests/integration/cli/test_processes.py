@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
@@ -37,7 +38,7 @@ def staid(folder: Path, *words: str, **environment: str) -> subprocess.Completed
 
 
 def test_ingest_and_ask_in_pipes(folder: Path) -> None:
-    """With pipes there is one document on stdout, nothing on stderr, no colour and no progress bar."""
+    """With pipes stdout has the document alone: no colour, no progress, empty stderr."""
     acl = '"*.md": {allow: [["group:customers"]]}\n'
     (folder / "acl.yaml").write_text(acl)
     taken = staid(folder, "--json", "ingest")
@@ -82,7 +83,7 @@ def test_a_reader_that_leaves_is_no_error(ready: Run, folder: Path) -> None:
 
 
 def test_a_revoke_of_another_process_holds_at_once(folder: Path) -> None:
-    """`staid acl revoke` and an edited directory are seen by the next question of a long-lived object."""
+    """What `staid acl revoke` or an edit of the directory takes is gone at the next question."""
     project = Project(folder)
     project.wiring.__dict__["embedder"] = embedder = HashingEmbedder()
     text = "Annual plans are refunded within 30 days of the purchase."
@@ -104,7 +105,7 @@ def test_a_revoke_of_another_process_holds_at_once(folder: Path) -> None:
 
 
 def test_interrupted_runs_are_listed(ready: Run, folder: Path) -> None:
-    """A process killed while its model thinks leaves a run that `--state running` and doctor show."""
+    """A process killed while its model thinks leaves a run that is listed as running."""
     script = (
         "import os, signal, sys\n"
         "from functools import cached_property\n"
@@ -128,6 +129,12 @@ def test_interrupted_runs_are_listed(ready: Run, folder: Path) -> None:
     assert [run["state"] for run in runs] == ["running"]
     told = ready("why", runs[0]["run"]).body
     assert (told["outcome"], told["deciding"]) == ("interrupted", None)
+    # Everything up to the request that it died in was on disk.
+    assert told["steps"][-1]["kind"] == "floor.compared"
+    with sqlite3.connect(folder / ".staid/staid.db") as connection:
+        last = connection.execute("SELECT kind FROM journal ORDER BY run, seq DESC").fetchone()
+    connection.close()
+    assert last == ("model.requested",)
     assert ready("runs", "show", runs[0]["run"]).body["outcome"] is None
     doctor = ready("doctor")
     assert doctor.code == 0
