@@ -149,7 +149,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedProces
 
 
 def test_the_demo_shows_every_promise(demo: subprocess.CompletedProcess[str]) -> None:
-    """The demo exits 0, at 80 columns without colour, and shows each of the steps by its outcome."""
+    """The demo exits 0, at 80 columns without colour, and shows each step by its outcome."""
     assert (demo.returncode, demo.stderr) == (0, "")
     lines = demo.stdout.splitlines()
     assert max(map(len, lines)) <= 80

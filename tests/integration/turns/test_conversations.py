@@ -73,7 +73,11 @@ def test_a_parked_run_forgets_what_was_taken_away_meanwhile(desk: Any) -> None:
 def test_an_agent_sees_no_history_it_may_not_read(make_desk: Any) -> None:
     """An agent that may read less is not shown what another told in the conversation."""
     narrow = '[agents.desk]\nmay_read = ["group:other"]'
-    desk = make_desk(lambda settings: settings.replace("[agents.desk]", narrow))
+
+    def change(settings: str) -> str:
+        return settings.replace("[agents.desk]", narrow)
+
+    desk = make_desk(change)
     first = desk.ask(ASKED, agent="support")
     desk.ask("Do whales sing?", "", conversation=first.conversation)
     assert POLICY not in desk.said()

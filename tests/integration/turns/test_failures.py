@@ -121,7 +121,7 @@ def test_two_resumes_at_once_in_one_process(desk: Any) -> None:
 
     async def both() -> Sequence[Any]:
         agent = desk.project.agent_named("desk")
-        resumes = (agent.resume(parked.run), agent.resume(parked.run))
+        resumes: tuple[Any, Any] = (agent.resume(parked.run), agent.resume(parked.run))
         ended: list[Any] = await asyncio.gather(*resumes, return_exceptions=True)
         return ended
 

@@ -60,17 +60,15 @@ QUESTIONS = (
     "Do whales sing at night?",
     "hello",
 )
-proposals = st.one_of(
-    st.builds(
-        lambda amount: ("refund.issue", {"order_id": "A1", "amount": str(amount)}),
-        st.sampled_from([40, 90, 200, 300, 900, -1]),
-    ),
-    st.just(("order.look", {"order_id": "A1"})),
-    st.just(("parcel.send", {"order_id": "B1"})),
-    st.just(("rocket.launch", {})),
-    st.just(("refund.issue", {MALFORMED_ARGUMENTS: "{"})),
-)
-steps = st.lists(
+CALLS: list[tuple[str, dict[str, str]]] = [
+    *(("refund.issue", {"order_id": "A1", "amount": str(n)}) for n in (40, 90, 200, 300, 900, -1)),
+    ("order.look", {"order_id": "A1"}),
+    ("parcel.send", {"order_id": "B1"}),
+    ("rocket.launch", {}),
+    ("refund.issue", {MALFORMED_ARGUMENTS: "{"}),
+]
+proposals: st.SearchStrategy[tuple[str, dict[str, str]]] = st.sampled_from(CALLS)
+steps: st.SearchStrategy[list[Any]] = st.lists(
     st.one_of(st.sampled_from(DRAFTS), st.lists(proposals, min_size=1, max_size=3)), max_size=4
 )
 
@@ -78,9 +76,9 @@ steps = st.lists(
 def played(script: list[Any]) -> list[Any]:
     """Give every proposed call an id of the provider."""
     return [
-        [ProposedCall(f"c{at}-{n}", *call) for n, call in enumerate(step)]
-        if isinstance(step, list)
-        else step
+        step
+        if isinstance(step, str)
+        else [ProposedCall(f"c{at}-{n}", tool, given) for n, (tool, given) in enumerate(step)]
         for at, step in enumerate(script)
     ]
 

@@ -16,13 +16,18 @@ from staid.project.project import Project
 Make = Callable[..., Project]
 
 
+def key_of(project: Project) -> bytes:
+    """Return the journal's key as this project finds or makes it."""
+    return project.wiring._journal_key()
+
+
 def test_many_that_start_at_once_share_one_key(tmp_path: Path) -> None:
     """Whoever makes the key first, everybody hashes under the same whole one."""
     (tmp_path / "staid.toml").write_text("")
     projects = [Project(tmp_path) for _ in range(8)]
     projects[0].wiring.store.close()
     with ThreadPoolExecutor(8) as pool:
-        keys = set(pool.map(lambda project: project.wiring._journal_key(), projects))
+        keys = set(pool.map(key_of, projects))
     assert len(keys) == 1
     assert len(keys.pop()) == 64
     assert [path.name for path in (tmp_path / ".staid").glob("journal.key*")] == ["journal.key"]

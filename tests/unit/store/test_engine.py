@@ -1,4 +1,4 @@
-"""The store: whole transactions, driver errors as coded ones, forks with connections of their own."""
+"""The store: whole transactions, driver errors as coded ones, connections of a fork's own."""
 
 from __future__ import annotations
 

@@ -67,7 +67,8 @@ def decision(number: int, word: str) -> tuple[EventKind, dict[str, Any]]:
 
 def statement(number: int, support: float, *, blocked: bool = False) -> Any:
     """Return the fact of one checked statement."""
-    fact = {"statement": number, "support": support, "findings": [], "blocked": blocked}
+    findings: list[str] = []
+    fact = {"statement": number, "support": support, "findings": findings, "blocked": blocked}
     return (K.STATEMENT_CHECKED, {**fact, "document": None})
 
 
