@@ -162,21 +162,36 @@ class Prover:
                     connection.execute(update(tables.approval).where(asked).values(digest=digest))
         store.close()
 
+    def _calls(self, run: str) -> dict[str, str]:
+        store = Store(self._url)
+        found = {r.call.key: r.state.value for r in LedgerRows(store).calls(RunId(run))}
+        store.close()
+        return found
+
     def _check(self, trial: Trial, job: Job, first: Report, last: Report) -> None:
         tally, effects = self._tally, EffectFile(job.effects).all()
         tally.trials += 1
         tally.effects += len(effects)
         tally.states[last.state or "none"] += 1
         problems: list[str] = []
-        if len(effects) > 1:
-            problems.append(f"{len(effects)} effects")
+        # Two recoveries that race may each propose anew: two calls, each approved and run once. A
+        # turn cannot, because whoever carries a run on holds a claim on it; so what is counted here
+        # is what the ledger promises, effects per call.
+        happened = Counter(effect["key"] for effect in effects)
+        calls = self._calls(job.run)
+        problems += [f"{n} effects of one call" for n in happened.values() if n > 1]
+        problems += [f"{key} is no call" for key in happened.keys() - calls.keys()]
         wanted = str(job.amount).rstrip("0").rstrip(".") if "." in job.amount else job.amount
         if any(effect["amount"] != wanted or effect["order"] != job.run for effect in effects):
             problems.append(f"executed {effects} instead of what was approved")
         if last.killed or not last.state:
             problems.append(f"the recovery ended with {last}")
-        elif trial.tampering != "revive" and not settled_truthfully(last.state, len(effects)):
-            problems.append(f"{last.state} with {len(effects)} effects")
+        elif trial.tampering != "revive":
+            problems += [
+                f"{state} with {happened[key]} effects"
+                for key, state in calls.items()
+                if not settled_truthfully(state, happened[key])
+            ]
         unknown = first.killed and trial.point in UNKNOWN
         if unknown and not trial.tampering and last.state != "in_doubt":
             problems.append(f"unknown after {trial.point}, yet {last.state}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +13,9 @@ from typing import Any
 import pytest
 
 from staid import cli
+from staid.project.ingesting import ingest, wanted
 from staid.project.parts import Wiring
+from staid.project.project import Project
 from staid.testing.embedder import HashingEmbedder
 
 TOML = """
@@ -145,7 +148,11 @@ Run = Callable[..., Said]
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Give a project nothing was done with."""
-    home = tmp_path / "desk"
+    return written_to(tmp_path / "desk")
+
+
+def written_to(home: Path) -> Path:
+    """Write the files of the project."""
     for name, text in FILES.items():
         home.joinpath(name).parent.mkdir(parents=True, exist_ok=True)
         home.joinpath(name).write_text(text, "utf-8")
@@ -170,8 +177,20 @@ def staid(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     return run
 
 
+@pytest.fixture(scope="session")
+def ingested(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the state of a project whose help centre is ingested: made once, copied by tests."""
+    home = written_to(tmp_path_factory.mktemp("ingested"))
+    project = Project(home)
+    project.wiring.__dict__["embedder"] = HashingEmbedder()
+    assert ingest(project, wanted(project, "help", None, {}, vetted=True)).documents == 2
+    assert project.wiring.journal.verify() == []  # makes the key
+    project.close()
+    return home / ".staid"
+
+
 @pytest.fixture
-def ready(staid: Run) -> Run:
+def ready(staid: Run, folder: Path, ingested: Path) -> Run:
     """Give the same, with the help centre ingested."""
-    assert staid("ingest").code == 0
+    shutil.copytree(ingested, folder / ".staid")
     return staid

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -121,9 +121,9 @@ def test_two_resumes_at_once_in_one_process(desk: Any) -> None:
 
     async def both() -> Sequence[Any]:
         agent = desk.project.agent_named("desk")
-        resumes: tuple[Any, Any] = (agent.resume(parked.run), agent.resume(parked.run))
-        ended: list[Any] = await asyncio.gather(*resumes, return_exceptions=True)
-        return ended
+        first: Awaitable[Any] = agent.resume(parked.run)
+        second: Awaitable[Any] = agent.resume(parked.run)
+        return await asyncio.gather(first, second, return_exceptions=True)
 
     ended = asyncio.run(both())
     assert sorted(type(e).__name__ for e in ended) in (["Answer", "RunBusy"], ["Answer", "Answer"])

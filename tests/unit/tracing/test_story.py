@@ -144,7 +144,7 @@ def test_the_deciding_fact(name: str) -> None:
 
 
 def test_the_last_outcome_is_the_one_told() -> None:
-    """After a resume the story's outcome is the new one; without any it says how it stands."""
+    """After a resume the story's outcome is the new one; else it says so."""
     facts = [START, outcome("pending", "approval"), outcome("answer", "canned")]
     assert tell("run_1", rows(*facts)).outcome == "answer"
     assert tell("run_1", rows(START)).outcome == "interrupted"
@@ -167,7 +167,7 @@ def test_erased_content_is_told_as_erased() -> None:
 
 
 def test_story_json_has_the_promised_keys() -> None:
-    """`why --json` carries run, outcome, steps with their facts, the deciding one, and the story."""
+    """`why --json` carries run, outcome, steps with facts, the deciding one, and the story."""
     value = story_json(tell("run_1", rows(START, FLOOR, outcome("abstention", "weak"))))
     assert value.keys() == {"run", "outcome", "steps", "deciding", "story"}
     assert "← this decided" in str(value["story"])
