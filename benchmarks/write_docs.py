@@ -9,12 +9,15 @@ import inspect
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import Any
 
 import typer
 
 from staid.cli.main import VERBS, _application
+from staid.domain import errors as domain_errors
 from staid.domain.errors import StaidError
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -23,7 +26,7 @@ ERRORS_LEAD = (
     "Every error has a code that never changes its meaning, one sentence, and the next step. The "
     'CLI prints them to stderr and, with `--json`, as `{"error": {"code", "message", "hint"}}` to '
     "stdout. In Python the class named here is raised, with `.code`, `.message` and `.hint_text`. "
-    "Words in ‹angle quotes› are filled in. The classes are in `src/staid/domain/errors.py` unless "
+    "Words in ‹angle quotes› are filled in. The classes are in `src/staid/domain/errors` unless "
     "another file is named."
 )
 CLI_LEAD = (
@@ -81,6 +84,8 @@ class _Named(dict[str, object]):
 
 def errors() -> list[type[StaidError]]:
     """Return every error of Staid, by code; raise when two share one."""
+    for module in iter_modules(domain_errors.__path__, "staid.domain.errors."):
+        import_module(module.name)
     found: dict[str, type[StaidError]] = {}
     waiting = [StaidError]
     while waiting:
@@ -114,7 +119,7 @@ def errors_page() -> str:
 
 
 def _elsewhere(kind: type) -> str:
-    if kind.__module__ == StaidError.__module__:
+    if kind.__module__.startswith("staid.domain.errors."):
         return ""
     return f" · in `src/{kind.__module__.replace('.', '/')}.py`"
 

@@ -1,0 +1,115 @@
+"""Errors 4xx: gates."""
+
+from __future__ import annotations
+
+from staid.domain.errors.base import StaidError
+
+
+class ToolInvalid(StaidError):
+    """The tool {tool} is not valid: {detail}"""
+
+    code = "ST-401"
+    hint = "A tool takes one pydantic model and, if it wants, a staid.Call."
+    exit_code = 2
+
+
+class ToolUnknown(StaidError):
+    """There is no tool {tool}."""
+
+    code = "ST-402"
+    hint = "Register it with @project.tool, or correct allow_tools in staid.toml."
+    exit_code = 2
+
+
+class CallDenied(StaidError):
+    """The call of {tool} was denied by rule {rule}: {detail}"""
+
+    code = "ST-403"
+    hint = "The bound is in the tool or the policy; nobody can approve past it."
+    exit_code = 4
+
+
+class CallPending(StaidError):
+    """The call of {tool} waits for a human: {approval}."""
+
+    code = "ST-404"
+    hint = "staid approvals show {approval}"
+    exit_code = 4
+
+
+class ApprovalNotFound(StaidError):
+    """There is no approval {approval}."""
+
+    code = "ST-410"
+    hint = "`staid approvals list` shows those that wait."
+    exit_code = 2
+
+
+class ApprovalDecided(StaidError):
+    """The approval {approval} was already decided: {decision} by {by}."""
+
+    code = "ST-411"
+    hint = "Nothing was executed by this second decision."
+    exit_code = 1
+
+
+class ApprovalExpired(StaidError):
+    """The approval {approval} expired at {at}."""
+
+    code = "ST-412"
+    hint = "Nothing was executed; ask again to propose the call anew."
+    exit_code = 1
+
+
+class ApprovalMismatch(StaidError):
+    """The approval {approval} is bound to other arguments than those that would run."""
+
+    code = "ST-413"
+    hint = "Nothing was executed; look again: staid approvals show {approval}"
+    exit_code = 1
+
+
+class ApproverNotAllowed(StaidError):
+    """{approver} may not decide {approval}: {detail}"""
+
+    code = "ST-414"
+    hint = "Somebody else with the approver's role has to decide; nothing was executed."
+    exit_code = 4
+
+
+class CallInDoubt(StaidError):
+    """Nobody knows whether the call {call} of {tool} took effect."""
+
+    code = "ST-415"
+    hint = "Look in the system behind the tool, then settle it: staid approvals show {call}"
+    exit_code = 1
+
+
+class CallMoved(StaidError):
+    """The call {call} is {found}, not {expected}; somebody else moved it."""
+
+    code = "ST-416"
+    hint = "Nothing was executed by this attempt."
+    exit_code = 1
+
+
+class CallNotFound(StaidError):
+    """There is no tool call {call}."""
+
+    code = "ST-417"
+    hint = "`staid why RUN` lists the calls of a run with their ids."
+    exit_code = 2
+
+
+class NotDone(StaidError):
+    """Nothing happened: {detail}
+
+    Raised by a write handler that knows it had no effect; any other exception leaves it in doubt.
+    """
+
+    code = "ST-418"
+    hint = "The call failed and may be proposed again."
+    exit_code = 1
+
+    def __init__(self, detail: str = "the handler gave up before it changed anything") -> None:
+        super().__init__(detail=detail)

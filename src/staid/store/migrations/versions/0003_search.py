@@ -1,0 +1,10 @@
+"""Search of runs and daily roll-ups."""
+
+revision = "0003"
+down_revision = "0002"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    pass

@@ -1,0 +1,28 @@
+"""Every table, defined once for SQLite and PostgreSQL; one file per subject."""
+
+from __future__ import annotations
+
+from staid.store.tables.knowledge import acl_class, calibration, change, chunk, document, embedding
+from staid.store.tables.ledger import approval, call, reservation
+from staid.store.tables.runs import content, conversation, handoff, journal, parked, run, seal
+from staid.store.tables.shared import metadata
+
+__all__ = [
+    "acl_class",
+    "approval",
+    "calibration",
+    "call",
+    "change",
+    "chunk",
+    "content",
+    "conversation",
+    "document",
+    "embedding",
+    "handoff",
+    "journal",
+    "metadata",
+    "parked",
+    "reservation",
+    "run",
+    "seal",
+]
