@@ -254,35 +254,6 @@ def test_doctor_finds_tampering(ready: Run, folder: Path) -> None:
     assert "BROKEN" in ready("doctor", json=False).out
 
 
-def test_batch_prints_rows_and_resumes(ready: Run, tmp_path: Path) -> None:
-    """A batch answers every row in order, a bad asker included; a rerun asks only the rest."""
-    rows = [
-        {"id": "one", "text": KNOWN, "as": "user:ada"},
-        {"id": "two", "text": UNKNOWN, "as": "user:nobody"},
-        {
-            "id": "three",
-            "text": "a b\u2028c Poolish Crumbly project?",
-            "as": "user:x",
-            "groups": ["group:board"],
-        },
-    ]
-    file, out = tmp_path / "rows.jsonl", tmp_path / "out.jsonl"
-    file.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "utf-8")
-    said = ready("ask", "--batch", str(file), "--agent", "support")
-    lines = [json.loads(line) for line in said.out.split("\n")[:-1]]
-    assert (said.code, [line["id"] for line in lines]) == (0, ["one", "two", "three"])
-    assert lines[0].keys() == OUTCOME | {"id"}
-    assert lines[1]["error"]["code"] == "ST-210"
-    assert ready("ask", "--batch", str(file), "--agent", "support", "--out", str(out)).code == 0
-    first, _, rest = out.read_text("utf-8").partition("\n")
-    out.write_text(f"{first}\n{rest[:20]}", "utf-8")  # as a kill in the middle of a line leaves it
-    again = ready("ask", "--batch", str(file), "--agent", "support", "--out", str(out))
-    assert again.body == {"rows": 3, "answered_before": 1, "out": str(out)}
-    kept = out.read_text("utf-8").split("\n")
-    assert kept[0] == first
-    assert [json.loads(line)["id"] for line in kept[:-1]] == ["one", "two", "three"]
-
-
 def test_same_key_gives_the_same_outcome(ready: Run, folder: Path) -> None:
     """One key is one refund; the key with another question is refused."""
     words = ("--as", "user:ada", "--agent", "desk", "--key", "k1")
