@@ -125,7 +125,8 @@ async def carry_on(project: Project, run: str) -> Outcome | None:
     record = wiring.records.run(run)
     if record.state == EXTERNAL:
         for call in wiring.ledger.calls(record.run):
-            if call.state is CallState.APPROVED:
+            # A tool that only the agent's own process has is left to that process.
+            if call.state is CallState.APPROVED and call.call.tool in project.tools:
                 await wiring.gate.execute(call.call.id)
         wiring.records.seal(record.run)
         return None

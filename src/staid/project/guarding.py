@@ -23,7 +23,7 @@ def guard_of(project: Project) -> Guard:
     return Guard(
         project.add_tool,
         lambda: project.wiring.gate,
-        lambda principal, agent: _begin(project, principal, agent),
+        lambda principal, agent: begin_external(project, principal, agent),
         lambda run: _end(project, run),
     )
 
@@ -32,7 +32,8 @@ def _end(project: Project, run: RunId) -> None:
     project.wiring.records.seal(run)
 
 
-def _begin(project: Project, principal: Principal, agent: str) -> RunId:
+def begin_external(project: Project, principal: Principal, agent: str) -> RunId:
+    """Record the run of an agent that runs elsewhere, and return its id."""
     wiring = project.wiring
     run, now = RunId(wiring.ids.new("run")), wiring.clock.now()
     conversation = ConversationId(wiring.ids.new("cnv"))

@@ -10,7 +10,14 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from staid.domain.errors import ProjectNotFound, SecretMissing, SettingsInvalid
 
@@ -18,6 +25,9 @@ FILE = "staid.toml"
 DEFAULT_FLOOR = 0.55
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_LISTS = frozenset(
+    {"allow_tools", "may_read", "fallback", "approvers", "command", "read", "write", "deny"}
+)
 _RESERVED = frozenset({"STAID_DATA", "STAID_SEED", "STAID_PROJECT", "STAID_JOURNAL_KEY"})
 
 
@@ -91,6 +101,28 @@ class GateSettings(_Strict):
     """Tokens that may decide approvals whose tool names no approvers; empty: any other user."""
 
 
+class McpSettings(_Strict):
+    """`[mcp.NAME]`: an MCP server behind the gateway."""
+
+    command: list[str] = Field(default_factory=list[str])
+    url: str | None = None
+    env: dict[str, str] = Field(default_factory=dict[str, str])
+    read: list[str] = Field(default_factory=list[str])
+    """Patterns of tools that only look; everything unnamed waits for a person."""
+    write: list[str] = Field(default_factory=list[str])
+    deny: list[str] = Field(default_factory=list[str])
+    errors: Literal["in_doubt", "nothing"] = "in_doubt"
+    resources: bool = False
+    timeout: Duration = 30.0
+
+    @model_validator(mode="after")
+    def _reachable(self) -> McpSettings:
+        if bool(self.command) == bool(self.url):
+            message = "a server has either a command or a url"
+            raise ValueError(message)
+        return self
+
+
 class Settings(_Strict):
     """Everything in `staid.toml`, with the folder it was found in."""
 
@@ -101,6 +133,7 @@ class Settings(_Strict):
     sources: dict[str, SourceSettings] = Field(default_factory=dict[str, SourceSettings])
     directory: DirectorySettings = DirectorySettings()
     gates: GateSettings = GateSettings()
+    mcp: dict[str, McpSettings] = Field(default_factory=dict[str, McpSettings])
 
     @property
     def state(self) -> Path:
@@ -178,7 +211,11 @@ def _paths(raw: Mapping[str, Any]) -> list[tuple[str, ...]]:
         ("gates", GateSettings),
     ):
         found += [(section, key) for key in model.model_fields]
-    for section, model in (("agents", AgentSettings), ("sources", SourceSettings)):
+    for section, model in (
+        ("agents", AgentSettings),
+        ("sources", SourceSettings),
+        ("mcp", McpSettings),
+    ):
         for name in raw.get(section, {}):
             found += [(section, name, key) for key in model.model_fields]
     return found
@@ -188,7 +225,7 @@ def _put(raw: dict[str, Any], path: tuple[str, ...], value: str) -> None:
     table = raw
     for part in path[:-1]:
         table = cast("dict[str, Any]", table.setdefault(part, {}))
-    many = path[-1] in {"allow_tools", "may_read", "fallback", "approvers"}
+    many = path[-1] in _LISTS
     table[path[-1]] = [v.strip() for v in value.split(",") if v.strip()] if many else value
 
 
