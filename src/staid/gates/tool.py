@@ -76,6 +76,8 @@ class Tool:
     """Takes the params; returns the text an approver sees. Sync or async, without effect."""
     reconcile: Callable[..., object] | None
     """Takes params and `Call`; returns True (it happened), False (it did not) or None (unknown)."""
+    in_agent: bool = False
+    """Whether only the process of the agent that proposed a call can carry it out."""
 
     @property
     def spec(self) -> ToolSpec:
@@ -118,6 +120,7 @@ def define(  # noqa: PLR0913 - one keyword per property of a tool is the interfa
     evidence: bool | None = None,
     preview: Callable[..., object] | None = None,
     reconcile: Callable[..., object] | None = None,
+    in_agent: bool = False,
 ) -> Tool:
     """Return a tool that can work, or raise `ToolInvalid` saying what is wrong.
 
@@ -145,6 +148,7 @@ def define(  # noqa: PLR0913 - one keyword per property of a tool is the interfa
         evidence=kind is Effect.READ if evidence is None else evidence,
         preview=preview,
         reconcile=reconcile,
+        in_agent=in_agent,
     )
 
 

@@ -125,8 +125,9 @@ async def carry_on(project: Project, run: str) -> Outcome | None:
     record = wiring.records.run(run)
     if record.state == EXTERNAL:
         for call in wiring.ledger.calls(record.run):
-            # A tool that only the agent's own process has is left to that process.
-            if call.state is CallState.APPROVED and call.call.tool in project.tools:
+            tool = project.tools.get(call.call.tool)
+            # What only the agent's own process can carry out is left to that process.
+            if call.state is CallState.APPROVED and tool is not None and not tool.in_agent:
                 await wiring.gate.execute(call.call.id)
         wiring.records.seal(record.run)
         return None

@@ -20,13 +20,13 @@ from __future__ import annotations
 import asyncio
 import inspect
 import warnings
-from collections.abc import Callable, Coroutine, Generator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import wraps
 from threading import Thread
-from typing import Any, ParamSpec, TypeVar, cast, get_type_hints
+from typing import Any, ParamSpec, TypeAlias, TypeVar, cast, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create_model
 from pydantic.errors import PydanticUserError
@@ -46,7 +46,7 @@ from staid.domain.errors import (
 from staid.domain.ids import RunId
 from staid.domain.message import ProposedCall
 from staid.domain.principal import Principal
-from staid.gates.params import Invalid, canonical_arguments
+from staid.gates.params import Invalid, canonical_arguments, dump
 from staid.gates.tool import Tool, define
 from staid.runtime.gate import Gate, Proposer
 
@@ -61,6 +61,8 @@ _OVER = frozenset({CallState.FAILED, CallState.EXPIRED, CallState.REVOKED})
 class _Acting:
     proposer: Proposer
     key: str
+    everything: bool
+    """Whether every function guarded by now is allowed, one registered later too."""
 
 
 @dataclass(slots=True)
@@ -72,6 +74,22 @@ class _Returned:
     error: BaseException | None = None
 
 
+Inner: TypeAlias = Callable[[Mapping[str, Json]], Awaitable[object]]
+"""Carries out one call in the agent's own framework, with the arguments as they were ruled on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """What became of one call of a framework's tool."""
+
+    record: CallRecord
+    value: object = None
+    """What the tool itself returned, where this call carried it out; else the recorded result."""
+    error: BaseException | None = None
+    """What the tool raised, where this call carried it out."""
+
+
+_inner: ContextVar[Inner | None] = ContextVar("staid_inner", default=None)
 _acting: ContextVar[_Acting | None] = ContextVar("staid_acting", default=None)
 _returned: ContextVar[_Returned | None] = ContextVar("staid_returned", default=None)
 
@@ -125,15 +143,50 @@ class Guard:
         `allowed` is the agent's allowlist; None allows every function guarded here.
         """
         run = self._begin_run(principal, agent)
-        names = frozenset(self._guarded) if allowed is None else allowed
-        proposer = Proposer(run, agent, names, principal, upstream)
-        token = _acting.set(_Acting(proposer, key or run))
+        proposer = Proposer(run, agent, allowed or frozenset(), principal, upstream)
+        token = _acting.set(_Acting(proposer, key or run, everything=allowed is None))
         try:
             yield run
         finally:
             _acting.reset(token)
             if self._end_run is not None:
                 self._end_run(run)
+
+    def register(self, name: str, **options: Any) -> Tool:  # noqa: ANN401 - those of gates.tool.define
+        """Register a tool that a framework carries out; `params` is among the options.
+
+        Its calls go through `carry`, and only the agent's own process can execute them.
+        """
+        tool = define(_carry_out, name, in_agent=True, **options)
+        self._register(tool)
+        self._guarded.add(name)
+        return tool
+
+    async def carry(self, tool: Tool, arguments: Mapping[str, Json], inner: Inner) -> Passed:
+        """Rule on one call and, where it may run, carry it out through `inner`, at most once.
+
+        Inside `acting`, as for a guarded function: the same call under the same key is carried out
+        once, and a call that waits is found again. Raises `CallDenied` where nobody acts.
+        """
+        acting = self._acts(tool)
+        returned = _Returned()
+        tokens = _returned.set(returned), _inner.set(inner)
+        try:
+            record = await self._record(tool, dict(arguments), acting)
+        finally:
+            _returned.reset(tokens[0])
+            _inner.reset(tokens[1])
+        return Passed(record, returned.value if returned.ended else record.result, returned.error)
+
+    def _acts(self, tool: Tool) -> _Acting:
+        acting = _acting.get()
+        if acting is None:
+            detail = "nobody acts here; call it inside `with project.acting(as_=…, agent=…)`"
+            raise CallDenied(tool=tool.name, rule="acting", detail=detail)
+        if not acting.everything:
+            return acting
+        names = frozenset(self._guarded)
+        return replace(acting, proposer=replace(acting.proposer, allowed=names))
 
     def _wrap(self, tool: Tool, function: Callable[P, R]) -> Callable[P, R]:
         signature = inspect.signature(function)
@@ -147,18 +200,15 @@ class Guard:
             return wraps(function)(cast("Callable[P, R]", perform))
 
         @wraps(function)
-        def blocking(*args: P.args, **kwargs: P.kwargs) -> R:
-            return cast("R", _blocking(lambda: perform(*args, **kwargs)))
+        def waiting(*args: P.args, **kwargs: P.kwargs) -> R:
+            return cast("R", blocking(lambda: perform(*args, **kwargs)))
 
-        return blocking
+        return waiting
 
     async def _perform(
         self, tool: Tool, bound: Mapping[str, object], restore: Callable[[Json], object]
     ) -> object:
-        acting = _acting.get()
-        if acting is None:
-            detail = "nobody acts here; call it inside `with project.acting(as_=…, agent=…)`"
-            raise CallDenied(tool=tool.name, rule="acting", detail=detail)
+        acting = self._acts(tool)
         arguments = _arguments(tool, bound)
         returned = _Returned()
         token = _returned.set(returned)
@@ -305,6 +355,22 @@ def _handler(function: Callable[..., object]) -> Callable[..., object]:
     return asynchronous if inspect.iscoroutinefunction(function) else sync
 
 
+async def _carry_out(params: BaseModel) -> object:
+    """Hand a call that may run to the framework it came from, and keep what it gave back."""
+    inner = _inner.get()
+    if inner is None:
+        message = "the call has to be carried out by the agent that proposed it"
+        raise NotDone(message)
+    returned = _returned.get() or _Returned()
+    try:
+        returned.value = await inner(dump(params))
+    except BaseException as error:
+        returned.error = error
+        raise
+    returned.ended = True
+    return returned.value
+
+
 def _restorer(function: Callable[..., object]) -> Callable[[Json], object]:
     """Return how a recorded result becomes again what the function is annotated to return."""
     annotation = get_type_hints(function, include_extras=True).get("return")
@@ -320,7 +386,7 @@ def _restorer(function: Callable[..., object]) -> Callable[[Json], object]:
     return restore
 
 
-def _blocking(work: Callable[[], Coroutine[Any, Any, object]]) -> object:
+def blocking(work: Callable[[], Coroutine[Any, Any, object]]) -> object:
     """Run async work for a sync caller, also when that caller sits inside a running loop."""
     try:
         asyncio.get_running_loop()

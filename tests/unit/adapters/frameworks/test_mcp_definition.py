@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import pytest
-
-from staid.adapters.frameworks.mcp.definition import Bounds, Definition, gated, params_of
+from staid.adapters.frameworks.mcp.definition import Bounds, Definition, gated
 from staid.domain.call import Effect
 from staid.domain.canonical import Json
-from staid.domain.errors import ToolInvalid
-from staid.gates.params import Invalid, canonical_arguments
 
 SCHEMA: dict[str, Json] = {
     "type": "object",
@@ -38,34 +34,6 @@ def test_names_that_differ_only_in_punctuation_stay_apart() -> None:
     tools = {replace(TOOL, name=name).tool for name in names}
     assert len(tools) == len(names)
     assert replace(TOOL, name="read_it").tool == "files.read_it"
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [{}, {"path": 1}, {"path": "x", "depth": 4}, {"path": "x", "extra": 1}, {"path": None}],
-)
-def test_arguments_outside_the_schema_are_refused(arguments: dict[str, Json]) -> None:
-    """Missing, wrong, out of bounds and unknown arguments do not fit, by rule `schema`."""
-    with pytest.raises(Invalid) as caught:
-        canonical_arguments(params_of(TOOL), arguments)
-    assert caught.value.rule == "schema"
-
-
-def test_arguments_inside_the_schema_stay_as_they_are() -> None:
-    """What the server would get is what was proposed, nothing filled in or turned."""
-    arguments: dict[str, Json] = {"path": "a/ü", "depth": 1.5}
-    assert canonical_arguments(params_of(TOOL), arguments)[1] == arguments
-    free = replace(TOOL, schema={**SCHEMA, "additionalProperties": True})
-    assert canonical_arguments(params_of(free), {"path": "x", "more": [1]})[1]["more"] == [1]
-
-
-def test_a_schema_that_cannot_be_checked_has_no_bounds() -> None:
-    """A broken schema is refused at the start, one with a dangling reference at the call."""
-    with pytest.raises(ToolInvalid):
-        params_of(replace(TOOL, schema={"type": "nonsense"}))
-    dangling = replace(TOOL, schema={"$ref": "#/$defs/gone", "additionalProperties": True})
-    with pytest.raises(Invalid):
-        canonical_arguments(params_of(dangling), {"path": "x"})
 
 
 def test_any_change_of_what_was_shown_changes_the_pin() -> None:

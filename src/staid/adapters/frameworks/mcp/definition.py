@@ -6,16 +6,10 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any, cast
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError, ValidationError
-from pydantic import BaseModel, RootModel, model_validator
-from pydantic_core import PydanticCustomError
-
+from staid.adapters.frameworks.schema import params_model
 from staid.domain.call import Effect
 from staid.domain.canonical import Json, digest
-from staid.domain.errors import ToolInvalid
 from staid.gates.tool import Tool, define
 
 
@@ -82,46 +76,11 @@ def gated(definition: Definition, bounds: Bounds, handler: Callable[..., object]
         handler,
         definition.tool,
         effect=effect,
-        params=params_of(definition),
+        params=params_model(definition.tool, definition.schema),
         description=definition.description or definition.name,
         timeout=bounds.timeout,
         evidence=False,
     )
-
-
-def params_of(definition: Definition) -> type[BaseModel]:
-    """Return a model that accepts exactly what the schema accepts; raise `ToolInvalid`.
-
-    Stricter in one point: an argument that the schema does not name is refused unless it says
-    `additionalProperties`, so that nothing unseen slips past a bound.
-    """
-    schema = cast("dict[str, Any]", dict(definition.schema))
-    schema.setdefault("additionalProperties", False)
-    try:
-        Draft202012Validator.check_schema(schema)
-    except SchemaError as error:
-        detail = f"its schema is not JSON Schema: {error.message}"
-        raise ToolInvalid(tool=definition.tool, detail=detail) from error
-    validator = Draft202012Validator(schema)
-
-    class Arguments(RootModel[dict[str, Any]]):
-        """The arguments of one tool of an MCP server."""
-
-        @model_validator(mode="after")
-        def _fit(self) -> Arguments:
-            first = next(iter(_errors(validator, self.root)), None)
-            if first is not None:
-                where = ".".join(str(part) for part in first.absolute_path)
-                told = f"{where}: {first.message}" if where else first.message
-                raise PydanticCustomError("json_schema", "{told}", {"told": told[:500]})
-            return self
-
-        @classmethod
-        def model_json_schema(cls, *_: object, **__: object) -> dict[str, Any]:
-            """Return the server's schema as it is enforced."""
-            return schema
-
-    return Arguments
 
 
 def bounds_text(tool: Tool) -> str:
@@ -133,15 +92,6 @@ def bounds_text(tool: Tool) -> str:
             return "Staid: writes inside the policy's bounds; every call is recorded."
         case Effect.IRREVERSIBLE:
             return "Staid: a person has to approve each call; call again after the decision."
-
-
-def _errors(validator: Draft202012Validator, value: Mapping[str, Any]) -> Sequence[ValidationError]:
-    try:
-        found = cast("list[ValidationError]", list(validator.iter_errors(value)))
-    except Exception as error:  # a reference that cannot be resolved: missing data is a no
-        told = f"the schema cannot be applied: {type(error).__name__}"
-        raise PydanticCustomError("json_schema", "{told}", {"told": told}) from error
-    return sorted(found, key=lambda error: list(map(str, error.absolute_path)))
 
 
 def _matches(name: str, patterns: Sequence[str]) -> bool:

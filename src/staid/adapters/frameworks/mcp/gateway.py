@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from typing import Any, cast
 
 from mcp.server.lowlevel import Server
@@ -25,7 +26,6 @@ from mcp.types import (
 )
 from mcp.types import Tool as McpTool
 
-import staid
 from staid.adapters.frameworks.mcp.definition import Definition, bounds_text
 from staid.adapters.frameworks.mcp.upstream import Upstream
 from staid.domain.call import CallRecord, CallState, Effect, call_digest
@@ -67,7 +67,7 @@ class Gateway:
         """Return the MCP server to be run on a transport."""
         return Server(
             "staid",
-            version=staid.__version__,
+            version=version("staid"),
             instructions=(
                 "Every tool call is ruled on. A call that waits for a person says so: make the "
                 "same call again after the decision, and it is carried out once."

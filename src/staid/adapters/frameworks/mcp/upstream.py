@@ -9,12 +9,13 @@ from typing import Any, cast
 
 from mcp import Client, MCPError, StdioServerParameters
 from mcp.types import INVALID_PARAMS, METHOD_NOT_FOUND
-from pydantic import RootModel
+from pydantic import BaseModel
 
 from staid.adapters.frameworks.mcp.definition import Bounds, Definition
 from staid.domain.canonical import Json
 from staid.domain.errors import NotDone
 from staid.domain.errors.adapters import ServerUnreachable
+from staid.gates.params import dump
 from staid.gates.tool import Call
 
 _PAGES = 100
@@ -92,8 +93,8 @@ class Upstream:
     def handler(self, definition: Definition) -> Any:  # noqa: ANN401 - whatever `define` takes
         """Return what the gate calls for this tool."""
 
-        async def carry_out(params: RootModel[dict[str, Any]], call: Call) -> Json:
-            return await self.call(definition, params.root, call)
+        async def carry_out(params: BaseModel, call: Call) -> Json:
+            return await self.call(definition, dump(params), call)
 
         return carry_out
 
