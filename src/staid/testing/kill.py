@@ -34,9 +34,11 @@ from staid.domain.message import ProposedCall
 from staid.domain.principal import Principal
 from staid.gates.tool import Call, Tool, define
 from staid.runtime.gate import Gate, Proposer
+from staid.runtime.guard import Guard
 from staid.store.engine import Store
 from staid.store.journal import Journal
 from staid.store.ledger import SqlLedger
+from staid.testing.frameworks import DRIVERS
 
 Role: TypeAlias = Literal["live", "recover", "execute", "approve", "deny"]
 
@@ -133,6 +135,8 @@ class Job:
     """Above 100 a human has to approve."""
     asynchronous: bool = False
     """Whether the handler is async."""
+    via: str = ""
+    """The framework whose agent makes the call; empty: none, the gate itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +212,7 @@ class Life:
         self._ledger = _CrashingLedger(self._store, clock, stem, self._at)
         tools = {"refund.issue": self._tool()}
         self._gate = Gate(tools, self._ledger, clock, CountedIds(stem), f"p{os.getpid()}")
+        self._tools = tools
         self._errors: list[str] = []
 
     def _at(self, point: str) -> None:
@@ -215,12 +220,15 @@ class Life:
             os.kill(os.getpid(), signal.SIGKILL)
             threading.Event().wait()  # the signal may take a moment to arrive in another thread
 
+    def _happen(self, key: str, order: str, amount: str) -> None:
+        """Let the effect happen in the outside world."""
+        self._at("effect.before")
+        EffectFile(self._job.effects).add({"key": key, "order": order, "amount": amount})
+        self._at("effect.after")
+
     def _tool(self) -> Tool:
         def effect(params: Refund, call: Call) -> dict[str, str]:
-            self._at("effect.before")
-            done = {"key": call.key, "order": params.order_id, "amount": str(params.amount)}
-            EffectFile(self._job.effects).add(done)
-            self._at("effect.after")
+            self._happen(call.key, params.order_id, str(params.amount))
             return {"refund": f"re_{params.order_id}"}
 
         async def async_effect(params: Refund, call: Call) -> dict[str, str]:
@@ -290,6 +298,51 @@ class Life:
         return next(iter(self._ledger.calls(RunId(self._job.run))), None)
 
 
+class FrameworkLife(Life):
+    """The same life where an agent of another framework makes the call, again and again."""
+
+    async def _propose(self) -> None:
+        await self._drive()
+
+    async def _execute(self) -> None:
+        if self._record() is not None:
+            await self._drive()
+
+    async def _drive(self) -> None:
+        """Let the agent make the call: it is proposed, found again, or carried out."""
+        drive = DRIVERS[self._job.via]
+        run, order = RunId(self._job.run), self._job.run
+
+        def refund(order_id: str, amount: str) -> str:
+            """Refund an order."""
+            self._happen("", order_id, amount)
+            return f"re_{order_id}"
+
+        def work() -> None:
+            self._tools.clear()
+            guard = Guard(
+                lambda tool: self._tools.__setitem__(tool.name, tool),
+                lambda: self._gate,
+                lambda _principal, _agent: run,
+            )
+            asker = Principal("local", "user", "ada")
+            with guard.acting(asker, "support", key=run):
+                drive(guard, refund, [{"order_id": order, "amount": self._job.amount}], _BOUNDS)
+
+        await self._coded(asyncio.to_thread(work))
+
+
+def _above_100(params: Any) -> bool:  # noqa: ANN401 - built from the framework's schema
+    return Decimal(params.amount) > 100
+
+
+_BOUNDS = {"refund": {"effect": "write", "requires_approval": _above_100}}
+
+
+def _life(job: Job, store: Store) -> Life:
+    return FrameworkLife(job, store) if job.via else Life(job, store)
+
+
 def _named(proposer: Proposer) -> dict[str, Any]:
     names = ("run", "agent", "allowed", "principal", "upstream", "label")
     return {name: getattr(proposer, name) for name in names}
@@ -342,24 +395,26 @@ def zygote() -> Generator[Zygote]:
 
 def _serve() -> None:
     stores: dict[str, Store] = {}
+    warmed: set[str] = set()
     for line in sys.stdin:
         jobs = [Job(**cast("dict[str, Any]", job)) for job in json.loads(line)]
         for job in jobs:
             if job.url not in stores:
-                stores = {job.url: _warm(job)}
+                stores, warmed = {job.url: Store(job.url)}, set()
+            if job.via not in warmed:
+                _warm(job, stores[job.url])
+                warmed.add(job.via)
         children = [_fork(job, stores[job.url]) for job in jobs]
         reports = [_reap(child, pipe) for child, pipe in children]
         sys.stdout.write(json.dumps([asdict(report) for report in reports]) + "\n")
         sys.stdout.flush()
 
 
-def _warm(job: Job) -> Store:
+def _warm(job: Job, store: Store) -> None:
     # What a fork inherits it need not do again: statements compiled, modules imported.
-    store = Store(job.url)
-    run = f"run_warm{os.getpid()}"
+    run = f"run_warm{job.via}{os.getpid()}"
     first = replace(job, run=run, role="live", crash="", hours=0, effects=f"{job.effects}.warm")
-    asyncio.run(Life(first, store).play())
-    return store
+    asyncio.run(_life(first, store).play())
 
 
 def _fork(job: Job, store: Store) -> tuple[int, int]:
@@ -369,7 +424,7 @@ def _fork(job: Job, store: Store) -> tuple[int, int]:
         os.close(writing)
         return child, reading
     try:
-        report = asyncio.run(Life(job, store).play())
+        report = asyncio.run(_life(job, store).play())
         os.write(writing, json.dumps(asdict(report)).encode())
     except BaseException as error:  # noqa: BLE001 - the parent has to hear of it
         report = Report(killed=False, errors=(repr(error)[:2000],))
