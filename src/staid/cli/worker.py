@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from staid.cli import output
-from staid.project.working import Worked, work_once
+from staid.cli.notify import notified_json
+from staid.project.working import NOTHING, Worked, work_once
 
 
 def worker(
@@ -29,7 +30,7 @@ async def _work(*, once: bool, every: float) -> None:
         output.say("staid worker: looking for decided runs; Ctrl-C ends it")
     while True:
         done = await work_once(project)
-        if once or done.in_doubt or done.expired or done.resumed or done.failed:
+        if once or done != NOTHING:
             output.emit(_json(done), _lines(done))
         if once:
             return
@@ -42,6 +43,7 @@ def _json(done: Worked) -> dict[str, object]:
         "expired": list(done.expired),
         "resumed": list(done.resumed),
         "failed": [{"run": run, "error": error} for run, error in done.failed],
+        "notified": notified_json(done.notified),
     }
 
 
@@ -50,4 +52,6 @@ def _lines(done: Worked) -> list[str]:
     lines += [f"expired: {call}" for call in done.expired]
     lines += [f"carried on: {run}" for run in done.resumed]
     lines += [f"not yet: {run}: {error}" for run, error in done.failed]
+    lines += [f"told: {notice}" for notice in done.notified.sent]
+    lines += [f"not told yet: {notice}: {error}" for notice, error in done.notified.failed]
     return lines or ["Nothing to do."]

@@ -26,7 +26,18 @@ DEFAULT_FLOOR = 0.55
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _LISTS = frozenset(
-    {"allow_tools", "may_read", "fallback", "approvers", "command", "read", "write", "deny"}
+    {
+        "allow_tools",
+        "may_read",
+        "fallback",
+        "approvers",
+        "command",
+        "read",
+        "write",
+        "deny",
+        "to",
+        "kinds",
+    }
 )
 _RESERVED = frozenset({"STAID_DATA", "STAID_SEED", "STAID_PROJECT", "STAID_JOURNAL_KEY"})
 
@@ -53,6 +64,8 @@ class ProjectSettings(_Strict):
     busy_timeout: Duration = 10.0
     """How long to wait for another process that writes to an SQLite store."""
     entry: str | None = None
+    address: str | None = None
+    """Where people reach the console, for links: `https://staid.example.com`."""
 
 
 class AgentSettings(_Strict):
@@ -123,6 +136,42 @@ class McpSettings(_Strict):
         return self
 
 
+class NotifySettings(_Strict):
+    """`[notify.NAME]`: a channel that people are told through."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    kind: Literal["webhook", "slack", "email"]
+    url: str | None = None
+    """Of a webhook, or of Slack's incoming webhook; by reference."""
+    secret: str | None = None
+    """Signs a webhook; by reference."""
+    token: str | None = None
+    channel: str | None = None
+    server: str | None = None
+    """Of e-mail: `smtp://…` or `smtps://…`, by reference."""
+    sender: str | None = None
+    to: list[str] = Field(default_factory=list[str])
+    kinds: list[Literal["approval", "in_doubt", "handoff"]] = Field(
+        default=["approval", "in_doubt"], alias="for"
+    )
+    details: bool = False
+    """Whether values of arguments are shown, and the preview."""
+
+    @model_validator(mode="after")
+    def _reachable(self) -> NotifySettings:
+        needs = {
+            "webhook": ("url", "secret"),
+            "slack": ("token", "channel") if self.token else ("url",),
+            "email": ("server", "sender", "to"),
+        }[self.kind]
+        missing = [name for name in needs if not getattr(self, name)]
+        if missing:
+            message = f"a channel of kind {self.kind} needs {' and '.join(missing)}"
+            raise ValueError(message)
+        return self
+
+
 class Settings(_Strict):
     """Everything in `staid.toml`, with the folder it was found in."""
 
@@ -134,6 +183,7 @@ class Settings(_Strict):
     directory: DirectorySettings = DirectorySettings()
     gates: GateSettings = GateSettings()
     mcp: dict[str, McpSettings] = Field(default_factory=dict[str, McpSettings])
+    notify: dict[str, NotifySettings] = Field(default_factory=dict[str, NotifySettings])
 
     @property
     def state(self) -> Path:
@@ -215,6 +265,7 @@ def _paths(raw: Mapping[str, Any]) -> list[tuple[str, ...]]:
         ("agents", AgentSettings),
         ("sources", SourceSettings),
         ("mcp", McpSettings),
+        ("notify", NotifySettings),
     ):
         for name in raw.get(section, {}):
             found += [(section, name, key) for key in model.model_fields]

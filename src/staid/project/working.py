@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from staid.domain.call import CallState
 from staid.domain.errors import StaidError
 from staid.project.deciding import carry_on
+from staid.project.notifying import Notified, notify_once
 
 if TYPE_CHECKING:
     from staid.project.project import Project
@@ -24,6 +25,12 @@ class Worked:
     """Runs that went on because nothing in them waits any more."""
     failed: tuple[tuple[str, str], ...]
     """Runs that could not go on now, with the error; the next round tries again."""
+    notified: Notified
+    """What people were told."""
+
+
+NOTHING = Worked((), (), (), (), Notified())
+"""A round that found nothing to do."""
 
 
 async def work_once(project: Project) -> Worked:
@@ -50,4 +57,5 @@ async def work_once(project: Project) -> Worked:
         tuple(r.call.id for r in swept.expired),
         tuple(resumed),
         tuple(failed),
+        await wiring.parts.off_loop(notify_once, project),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from staid.store.tables.knowledge import acl_class, calibration, change, chunk, document, embedding
 from staid.store.tables.ledger import approval, call, reservation
+from staid.store.tables.notices import notice
 from staid.store.tables.runs import content, conversation, handoff, journal, parked, run, seal
 from staid.store.tables.shared import metadata
 
@@ -21,6 +22,7 @@ __all__ = [
     "handoff",
     "journal",
     "metadata",
+    "notice",
     "parked",
     "reservation",
     "run",
