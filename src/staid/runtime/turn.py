@@ -114,7 +114,15 @@ class Turn:
         asserted = self.asserted is not None
         facts.scope_resolved(self.recorder, self.agent, self.principal, asserted=asserted)
         self.retrieval = await self.parts.off_loop(self._search)
-        facts.retrieval_done(self.recorder, self.retrieval, self.parts.embedder.id)
+        text = self._query_text()
+        facts.retrieval_done(
+            self.recorder,
+            self.retrieval,
+            self.parts.embedder.id,
+            k=SEARCHED,
+            query=text if text != self.question else None,
+            label=Label.of([[self.principal.token]]),
+        )
 
     def _search(self) -> Retrieval:
         text = self._query_text()
@@ -144,7 +152,13 @@ class Turn:
             signal=self.parts.floor.signal,
         )
         self.decision = decision
-        facts.floor_compared(self.recorder, decision, kept=self._kept, evidence=self._evidence)
+        facts.floor_compared(
+            self.recorder,
+            decision,
+            kept=self._kept,
+            evidence=self._evidence,
+            found=self.retrieval.passages,
+        )
 
     @property
     def _compared(self) -> floor.Decision:
