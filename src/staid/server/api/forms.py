@@ -11,7 +11,8 @@ from staid.domain import outcome as outcomes
 from staid.domain.call import ApprovalRecord
 from staid.domain.canonical import plain, timestamp
 from staid.domain.records import Handoff, RunRecord
-from staid.server.reader import WITHHELD, RunView
+from staid.server.reader import RunView
+from staid.tracing.record import WITHHELD
 from staid.tracing.story import Story, story_json
 
 
