@@ -106,7 +106,7 @@ _FATES = {
 
 
 def _found_lines(passages: Sequence[Used]) -> list[str]:
-    head = ("  rank", "similarity", "words", "what became of it", "document")
+    head = ("  rank", "cosine", "words", "became", "document")
     rows = [
         (f"  {u.rank}", f"{u.similarity:.2f}", u.lexical_rank or "–", _fate(u), u.document)
         if u.document

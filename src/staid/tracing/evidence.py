@@ -118,7 +118,7 @@ def _kept(
         return Used(row.seq, cast("int", row.fact["rank"]), None, fate="withheld")
     compared = _compared(record)
     evidence = cast("list[str]", compared.fact.get("evidence", []) if compared else [])
-    fate = "evidence" if row.fact["chunk"] in evidence else "kept"
+    fate = "evidence" if row.fact.get("chunk") in evidence else "kept"
     title = str(body_of(row).get("title") or "")
     used = _placed(row.seq, fact_of(row), fate, origins)
     return replace(used, title=title, readers=readers(row.label, tokens))

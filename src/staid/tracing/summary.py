@@ -14,7 +14,7 @@ CALLS = 3
 LONGEST = 300
 """Characters of somebody's words that the story quotes."""
 
-_RULED = {"allow": "was allowed", "ask": "was held for a person", "deny": "was denied"}
+_RULED = {"allow": "was allowed", "ask": "was held for a human", "deny": "was denied"}
 _DECIDED = {
     "approve": "approved it",
     "deny": "denied it",
@@ -129,7 +129,7 @@ def _proposed(record: Record, calls: Sequence[str]) -> Sentence | None:
     requested = record.last(EventKind.MODEL_REQUESTED)
     returned = tuple(record.all(EventKind.MODEL_RETURNED))
     proposed = tuple(r for r in record.all(EventKind.CALL_PROPOSED) if r.fact["call"] in calls)
-    if not returned and not proposed:
+    if not returned and not proposed and not record.draft:
         return Sentence(_unanswered(requested), (requested,)) if requested else None
     told = [*_proposals(record, proposed), *_drafted(record, returned)]
     rows = (*returned, *proposed, *record.draft)
@@ -142,7 +142,7 @@ def _unanswered(requested: JournalRow) -> str:
 
 def _who(returned: Sequence[JournalRow], proposed: Sequence[JournalRow]) -> str:
     if not returned:
-        return f"The agent {proposed[0].actor.name}"
+        return f"The agent {proposed[0].actor.name}" if proposed else "The agent"
     last = fact_of(returned[-1])
     label = f", {last['labelled']}," if last.get("labelled") else ""
     return f"The model {last['model']}{label}"
@@ -187,7 +187,8 @@ def _held(record: Record, draft: Sequence[JournalRow]) -> str:
     if draft[-1].fact.get("draft_supported", True):
         least = min(float(fact_of(row)["support"]) for row in draft)
         backing = list(dict.fromkeys(str(d) for d in (r.fact["document"] for r in draft) if d))
-        where = f" by {', '.join(backing[:CALLS])}" if backing else " by what a tool returned"
+        tool = " by what a tool returned" if record.last(EventKind.CALL_SETTLED) else ""
+        where = f" by {', '.join(backing[:CALLS])}" if backing else tool
         return f"backed{where} (support at least {least:.2f})"
     weakest = _weakest(draft)
     body = body_of(weakest)
@@ -285,7 +286,10 @@ def _cut_off(record: Record, after: tuple[JournalRow, ...]) -> Sentence | None:
         return Sentence(" ".join(map(_later, after)), after) if after else None
     last = record.rows[-1]
     text = f"No outcome is recorded: the last fact is {last.kind.value}, and nothing was released."
-    return Sentence(" ".join([text, *map(_later, after)]), tuple(dict.fromkeys((last, *after))))
+    return Sentence(
+        " ".join([text, *map(_later, after)]),
+        (last, *(row for row in after if row.seq != last.seq)),
+    )
 
 
 def _answer(fact: Mapping[str, object]) -> str:
