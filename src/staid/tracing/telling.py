@@ -105,7 +105,7 @@ def _decided_by(row: JournalRow) -> str:
 
 def _settled(row: JournalRow) -> str:
     fact = fact_of(row)
-    return f"The call {fact['call']} ended as {fact['state']}."
+    return f"The call of {fact['tool']} ended as {fact['state']} ({fact['call']})."
 
 
 def _in_doubt(row: JournalRow) -> str:
