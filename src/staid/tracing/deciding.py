@@ -19,7 +19,7 @@ def deciding(record: Record) -> JournalRow | None:
 def _found(record: Record, decided: JournalRow) -> JournalRow | None:
     match decided.fact["outcome"], decided.fact["reason"]:
         case "answer", "tool_result":
-            found = record.last(EventKind.CALL_SETTLED, state="done")
+            found = _done(record, decided)
         case "answer", "canned":
             found = decided
         case "answer", _:
@@ -37,6 +37,14 @@ def _found(record: Record, decided: JournalRow) -> JournalRow | None:
         case _:
             found = None
     return found
+
+
+def _done(record: Record, decided: JournalRow) -> JournalRow | None:
+    """Return the last completed call that the answer tells of; a call that only looked is none."""
+    told = cast("list[str] | None", decided.fact.get("calls"))
+    done = record.all(EventKind.CALL_SETTLED, state="done")
+    of_these = [r for r in done if told is None or r.fact["call"] in told]
+    return next(reversed(of_these), None)
 
 
 def _waiting(record: Record, decided: JournalRow) -> JournalRow | None:

@@ -99,12 +99,13 @@ def _sentences(record: Record, decided: JournalRow | None) -> tuple[Step, ...]:
 
 
 def _steps(record: Record) -> Sequence[Step]:
-    told: dict[str, Step] = {}
+    told: dict[tuple[str, str], Step] = {}
     for row in record.rows:
         text = sentence(record, row)
         if text is not None:  # what a resume found again is said once, with both facts
-            earlier = told[text].facts if text in told else ()
-            told[text] = Step(text, (*earlier, row.seq), row.kind.value)
+            same = (text, str(row.fact.get("call")))
+            earlier = told[same].facts if same in told else ()
+            told[same] = Step(text, (*earlier, row.seq), row.kind.value)
     return tuple(told.values())
 
 
