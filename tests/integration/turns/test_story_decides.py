@@ -205,6 +205,7 @@ EVERY: dict[str, Case] = {
     "weak": Case("weak", draft=("good",)),
     "empty": Case("empty", draft=("good",)),
     "unsupported, blocked": Case("found", draft=("good", "hard", "soft")),
+    "unsupported, blocked twice": Case("found", draft=("hard", "good", "hard")),
     "unsupported, weakest": Case("found", draft=("good", "soft")),
     "no draft": Case("found"),
     "refusal by a bound": Case(calls=("over", "stranger")),
