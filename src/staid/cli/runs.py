@@ -33,7 +33,6 @@ def why(
 ) -> None:
     """Tell a run in a few sentences, each with the journal facts it rests on, and its evidence.
 
-    Example: staid why run_01K… --waterfall
     Example: staid why run_01K… --not document:refunds.md
     """
     if not_:
