@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from staid.cli import output
-from staid.cli.runs import story_lines
+from staid.cli.why import story_lines
 from staid.domain.errors import ApprovalDecided
 from staid.domain.outcome import Outcome
 from staid.project.deciding import decide

@@ -7,36 +7,41 @@ from typing import Annotated, Literal
 import typer
 
 from staid.cli import output
+from staid.cli import why as telling
 from staid.domain.records import RunRecord
+from staid.project.origins import origins
 from staid.runtime.released import outcome_of
+from staid.tracing import difference
+from staid.tracing.record import Record
 from staid.tracing.story import Story, story_json, tell
+from staid.tracing.why_not import reasons_json
 
 runs_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 Run = Annotated[str, typer.Argument(metavar="RUN", help="A run's id: run_…")]
 
 
-def why(run: Run) -> None:
-    """Tell a run in sentences, each with the journal facts it rests on.
+def why(
+    run: Run,
+    *,
+    waterfall: Annotated[bool, typer.Option(help="Also what took how long.")] = False,
+    steps: Annotated[bool, typer.Option(help="Every fact instead of the short story.")] = False,
+    not_: Annotated[
+        str,
+        typer.Option("--not", metavar="WHAT", help="Why not: document:ID, answer or call:TOOL."),
+    ] = "",
+) -> None:
+    """Tell a run in a few sentences, each with the journal facts it rests on, and its evidence.
 
-    Example: staid why run_01K…
+    Example: staid why run_01K… --not document:refunds.md
     """
+    if not_:
+        reasons = telling.why_not(output.project().wiring, _recorded(run), not_)
+        value = reasons_json(run, not_, reasons)
+        output.emit(value, lambda: telling.reason_lines(run, not_, reasons))
+        return
     story = _story(run)
-    output.emit(story_json(story), lambda: story_lines(story))
-
-
-def story_lines(story: Story) -> list[str]:
-    """Return a story for a person: a sentence a line, the deciding one marked."""
-    lines = [f"{story.run}: {story.outcome}", ""]
-    for step in story.steps:
-        mark = "→ " if step.decided else "  "
-        facts = ",".join(map(str, step.facts))
-        wrapped = output.paragraph(f"{step.text} [{facts}]", "    ")
-        lines += [f"  {mark}{wrapped[0].strip()}", *wrapped[1:]]
-    deciding = story.deciding
-    if deciding:
-        lines += ["", *output.paragraph(f"What decided: {deciding.text}")]
-    return lines
+    output.emit(story_json(story), lambda: telling.story_lines(story, steps=steps, spans=waterfall))
 
 
 @runs_app.command("list")
@@ -82,28 +87,30 @@ def show(run: Run) -> None:
 
 @runs_app.command()
 def compare(first: Run, second: Run) -> None:
-    """Show two runs side by side: what differs, and what decided each."""
+    """Show two runs side by side: what differs, the earliest first.
+
+    Example: staid runs compare run_01K… run_01L…
+    """
+    aspects = difference.compare(_recorded(first), _recorded(second))
     stories = [_story(run) for run in (first, second)]
-    ours = [{(s.kind, s.text) for s in story.steps} for story in stories]
-    same = ours[0] & ours[1]
-    value = {"runs": [story_json(story) for story in stories], "same_steps": len(same)}
-
-    def lines() -> list[str]:
-        told: list[str] = []
-        for story in stories:
-            told += [f"{story.run}: {story.outcome}"]
-            differing = [s for s in story.steps if (s.kind, s.text) not in same]
-            told += [line for s in differing for line in output.paragraph(s.text, "  ")]
-            told.append("")
-        return [*told, f"{len(same)} steps are the same in both."]
-
-    output.emit(value, lines)
+    value = {
+        **difference.compare_json((first, second), aspects),
+        "runs": [story_json(story) for story in stories],
+    }
+    output.emit(value, lambda: telling.compare_lines((first, second), aspects))
 
 
 def _story(run: str) -> Story:
-    records = output.project().wiring.records
+    project = output.project()
+    records = project.wiring.records
     records.run(run)  # a clear error for an unknown one
-    return tell(run, records.rows(run))
+    return tell(run, records.rows(run), origins=origins(project))
+
+
+def _recorded(run: str) -> Record:
+    records = output.project().wiring.records
+    records.run(run)
+    return Record.of(run, records.rows(run))
 
 
 def _record_json(record: RunRecord) -> dict[str, object]:

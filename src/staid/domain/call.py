@@ -57,6 +57,8 @@ class Ruling:
     """Stable name of the deciding rule: `allowlist`, `schema`, `constraint:amount`, …"""
     message: str
     """Plain words for the model, the approver and the story."""
+    steps: tuple[tuple[str, str], ...] = field(default=(), compare=False)
+    """Every check that was asked, in order, and its own word: `("allowlist", "allow")`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,8 @@ class Passage:
     """Rank in the BM25 leg alone; None where no query term occurs."""
     bm25: float
     """BM25 over the asker's view; 0 where no query term occurs. Never shown to an asker."""
+    fused: float = 0.0
+    """What the fused ranking is ordered by, best first."""
 
 
 @dataclass(frozen=True, slots=True)

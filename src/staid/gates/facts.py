@@ -44,6 +44,7 @@ def ruled(call: ToolCall, ruling: Ruling, at: datetime, label: Label | None) -> 
         "ruling": ruling.severity.word,
         "rule": ruling.rule,
         "digest": call.digest,
+        "steps": [list(step) for step in ruling.steps],
     }
     return Event(
         EventKind.CALL_RULED, at, GATE, fact, _content(call, label, {"message": ruling.message})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from staid.domain.call import ApprovalRecord, CallRecord, CallState, Ruling, ToolCall
@@ -40,6 +40,8 @@ class Proposal:
     preview: str | None = None
     label: Label | None = None
     """Who may read arguments and result; None: the asker alone."""
+    at: datetime | None = None
+    """When a read was proposed, which is recorded after the fact; None: when it is recorded."""
     effect: bool = True
     """Whether it changes the world: then the record is durable before anybody relies on it."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from pydantic import BaseModel
@@ -18,6 +18,7 @@ from staid.domain.call import Ruling, Severity
 from staid.domain.canonical import Json, canonical
 from staid.gates.budget import Draw, Slot, Totals
 from staid.gates.params import Invalid, canonical_arguments
+from staid.gates.steps import steps
 from staid.gates.tool import Constraint, Predicate, Tool
 
 EVERY_TOOL = "*"
@@ -85,7 +86,9 @@ def prepare(
 
 def rule(prepared: Prepared, snapshot: Snapshot) -> Ruling:
     """Return the one ruling on a proposal; never raises."""
-    return most_severe(rulings(prepared, snapshot))
+    found = rulings(prepared, snapshot)
+    walked = steps(prepared.tool, prepared.draws, found, read=prepared.params is not None)
+    return replace(most_severe(found), steps=walked)
 
 
 def rulings(prepared: Prepared, snapshot: Snapshot) -> list[Ruling]:

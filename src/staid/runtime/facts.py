@@ -11,7 +11,7 @@ from staid.domain.events import EventKind
 from staid.domain.label import Label
 from staid.domain.passage import Passage, Retrieval
 from staid.domain.principal import Principal
-from staid.grounding.floor import Decision
+from staid.grounding.floor import KEPT, Decision
 from staid.grounding.support import Statement, Support
 from staid.runtime.parts import AgentSpec
 from staid.runtime.recorder import Recorder
@@ -33,8 +33,16 @@ def scope_resolved(
     )
 
 
-def retrieval_done(recorder: Recorder, found: Retrieval, embedder: str) -> None:
-    """Record how much of the view was searched and found."""
+def retrieval_done(
+    recorder: Recorder,
+    found: Retrieval,
+    embedder: str,
+    *,
+    k: int,
+    query: str | None,
+    label: Label,
+) -> None:
+    """Record how much of the view was searched and found; `query` where it is not the question."""
     recorder.note(
         EventKind.RETRIEVAL_DONE,
         {
@@ -43,14 +51,23 @@ def retrieval_done(recorder: Recorder, found: Retrieval, embedder: str) -> None:
             "position": found.position,
             "withheld": found.withheld,
             "embedder": embedder,
+            "k": k,
+            "vetted": True,
         },
+        body={"query": query} if query is not None else None,
+        label=label,
     )
 
 
 def floor_compared(
-    recorder: Recorder, decision: Decision, *, kept: Sequence[Passage], evidence: Sequence[Passage]
+    recorder: Recorder,
+    decision: Decision,
+    *,
+    kept: Sequence[Passage],
+    evidence: Sequence[Passage],
+    found: Sequence[Passage] = (),
 ) -> None:
-    """Record the passages that were kept, then what was held against the floor."""
+    """Record the passages that were kept, then what was held against the floor and what was cut."""
     for passage in kept:
         _passage_kept(recorder, passage)
     recorder.note(
@@ -66,23 +83,51 @@ def floor_compared(
             "calibration": decision.calibration,
             "features": cast("dict[str, Json]", asdict(decision.features)),
             "evidence": [passage.chunk for passage in evidence],
+            "cut": _cut(found, kept, evidence),
         },
     )
+
+
+def _cut(
+    found: Sequence[Passage], kept: Sequence[Passage], evidence: Sequence[Passage]
+) -> list[Json]:
+    """Return ids and ranks of what was found and not kept, each with the reason; never a text."""
+    staying = {passage.chunk for passage in kept}
+    last = max((passage.rank for passage in evidence), default=0)
+    return [
+        {**_placed(passage), "why": _why_cut(passage, last, full=len(evidence) >= KEPT)}
+        for passage in found
+        if passage.chunk not in staying
+    ]
+
+
+def _why_cut(passage: Passage, last: int, *, full: bool) -> str:
+    if not passage.vetted:
+        return "unvetted"
+    # The evidence keeps the order of the ranking: what it skipped does not carry the name asked.
+    if last and (passage.rank < last or not full):
+        return "named"
+    return "below k"
+
+
+def _placed(passage: Passage) -> dict[str, Json]:
+    return {
+        "source": passage.source,
+        "document": passage.document,
+        "version": passage.version,
+        "chunk": passage.chunk,
+        "rank": passage.rank,
+        "similarity": passage.similarity,
+        "vector_rank": passage.vector_rank,
+        "lexical_rank": passage.lexical_rank,
+        "fused": round(passage.fused, 6),
+    }
 
 
 def _passage_kept(recorder: Recorder, passage: Passage) -> None:
     recorder.note(
         EventKind.PASSAGE_KEPT,
-        {
-            "source": passage.source,
-            "document": passage.document,
-            "version": passage.version,
-            "chunk": passage.chunk,
-            "rank": passage.rank,
-            "similarity": passage.similarity,
-            "vector_rank": passage.vector_rank,
-            "lexical_rank": passage.lexical_rank,
-        },
+        _placed(passage),
         body={"title": passage.title, "section": passage.section, "text": passage.text},
         label=passage.label,
         shared=True,
@@ -109,6 +154,9 @@ def _statement_checked(
             "draft_supported": supported,
             "document": cited.document if cited else None,
             "chunk": cited.chunk if cited else None,
+            "version": cited.version if cited else None,
+            "start": cited.start if cited else None,
+            "end": cited.end if cited else None,
         },
         body={
             "text": statement.text,

@@ -185,6 +185,7 @@ class Gate:
             expires_after=tool.expires_after if tool else timedelta(days=7),
             preview=preview,
             label=proposer.label,
+            at=self._clock.now(),
             effect=tool is not None and tool.effect is not Effect.READ,
         )
 

@@ -43,6 +43,7 @@ def note_response(recorder: Recorder, response: ModelResponse, label: Label) -> 
         {
             "model": response.model,
             "calls": len(response.calls),
+            "characters": len(response.text),
             "input_tokens": response.usage.input_tokens,
             "output_tokens": response.usage.output_tokens,
             "cost": str(response.usage.cost),

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from staid.domain.call import CallRecord, CallState
+from staid.domain.canonical import Json
 from staid.domain.errors import ModelTooDear, ModelUnavailable
 from staid.domain.events import EventKind
 from staid.domain.ids import ApprovalId, ConversationId, HandoffId, RunId
@@ -114,7 +115,15 @@ class Turn:
         asserted = self.asserted is not None
         facts.scope_resolved(self.recorder, self.agent, self.principal, asserted=asserted)
         self.retrieval = await self.parts.off_loop(self._search)
-        facts.retrieval_done(self.recorder, self.retrieval, self.parts.embedder.id)
+        text = self._query_text()
+        facts.retrieval_done(
+            self.recorder,
+            self.retrieval,
+            self.parts.embedder.id,
+            k=SEARCHED,
+            query=text if text != self.question else None,
+            label=Label.of([[self.principal.token]]),
+        )
 
     def _search(self) -> Retrieval:
         text = self._query_text()
@@ -144,7 +153,13 @@ class Turn:
             signal=self.parts.floor.signal,
         )
         self.decision = decision
-        facts.floor_compared(self.recorder, decision, kept=self._kept, evidence=self._evidence)
+        facts.floor_compared(
+            self.recorder,
+            decision,
+            kept=self._kept,
+            evidence=self._evidence,
+            found=self.retrieval.passages,
+        )
 
     @property
     def _compared(self) -> floor.Decision:
@@ -427,10 +442,16 @@ class Turn:
     def _note_outcome(self, outcome: Outcome) -> None:
         self.recorder.note(
             EventKind.OUTCOME_DECIDED,
-            released.fact_of(outcome),
+            {**released.fact_of(outcome), "calls": self._told(outcome)},
             body=released.body_of(outcome),
             label=self._label,
         )
+
+    def _told(self, outcome: Outcome) -> list[Json]:
+        """Return the calls whose result templates the outcome's text is made of."""
+        if outcome.reason != "tool_result":
+            return []
+        return [r.call.id for r in self.calls if self.parts.gate.statement_of(r) is not None]
 
     def _ending(self, state: str, outcome: Outcome) -> Ending:
         return Ending(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import cast
 
 from sqlalchemy import select
@@ -24,13 +24,11 @@ from staid.domain.outcome import Outcome
 from staid.domain.principal import Principal
 from staid.domain.records import Handoff, RunRecord
 from staid.gates.approval import check_decision
+from staid.project.origins import origins
 from staid.project.project import Project
 from staid.runtime.released import outcome_of
 from staid.store import tables
-from staid.tracing.story import Step, Story, tell
-
-WITHHELD = "withheld: you may not read its source"
-"""What stands in the place of a text."""
+from staid.tracing.story import Story, tell
 
 _DERIVED = frozenset(
     {
@@ -49,15 +47,6 @@ _DERIVED = frozenset(
 """What may carry words of the passages: readable only while all of them are."""
 _MEASURED = frozenset({EventKind.RETRIEVAL_DONE, EventKind.FLOOR_COMPARED})
 """Facts without a text that still say something about the passages."""
-
-_SILENT: Mapping[EventKind, str] = {
-    EventKind.RETRIEVAL_DONE: "What the search found",
-    EventKind.PASSAGE_KEPT: "The best passage",
-    EventKind.FLOOR_COMPARED: "What was measured",
-    EventKind.STATEMENT_CHECKED: "A statement of the draft",
-}
-"""Kinds whose very facts name or measure a source: nothing of them is told. Of the others the ids
-and rules are told, which this reader sees at the approval anyway, and the text is left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +126,7 @@ class Reader:
         records = self._project.wiring.records
         record = records.run(run)
         rows = records.rows(run)
-        hidden = self._hidden(rows)
+        hidden, unnamed = self._hidden(rows), self._unnamed(rows)
         asked = next((r for r in rows if r.kind is EventKind.RUN_STARTED), None)
         open_ = asked is not None and asked.seq not in hidden
         return RunView(
@@ -145,8 +134,15 @@ class Reader:
             question=_text(asked, "question") if open_ else None,
             outcome=_outcome(run, rows, hidden),
             passages=tuple(_passages(rows, hidden)),
-            story=_story(run, rows, hidden),
-            withheld=bool(hidden),
+            story=tell(
+                run,
+                rows,
+                hidden=hidden,
+                unnamed=unnamed,
+                origins=origins(self._project),
+                tokens=self._principal.tokens,
+            ),
+            withheld=bool(hidden or unnamed),
         )
 
     def _hidden(self, rows: Sequence[JournalRow]) -> frozenset[int]:
@@ -166,12 +162,27 @@ class Reader:
         """Tell whether both the recorded and the present label of a passage permit."""
         if not permits(row.label, self._principal.tokens):
             return False
-        document = f"{row.fact['source']}/{row.fact['document']}"
+        return self._may_know(str(row.fact["source"]), str(row.fact["document"]))
+
+    def _may_know(self, source: str, document: str) -> bool:
         try:
-            present = self._project.wiring.corpus.find(document)
+            present = self._project.wiring.corpus.find(f"{source}/{document}")
         except (DocumentNotFound, DocumentAmbiguous):
             return False
         return permits(present.label, self._principal.tokens)
+
+    def _unnamed(self, rows: Sequence[JournalRow]) -> frozenset[tuple[str, str]]:
+        """Return source and id of what was cut from a search and is not this principal's to know.
+
+        Of what was cut no label was recorded, so only the present one can permit.
+        """
+        cut = {
+            (str(passage["source"]), str(passage["document"]))
+            for row in rows
+            if row.kind is EventKind.FLOOR_COMPARED
+            for passage in cast("Sequence[Mapping[str, object]]", row.fact.get("cut", ()))
+        }
+        return frozenset(one for one in cut if not self._may_know(*one))
 
     def _decides(self, run: str) -> bool:
         ledger = self._project.wiring.ledger
@@ -253,16 +264,3 @@ def _passages(rows: Sequence[JournalRow], hidden: frozenset[int]) -> Iterator[Se
             continue
         told = {name: _text(row, name) or "" for name in ("title", "section", "text")}
         yield Seen(rank, str(row.fact["document"]), **told, chunk=str(row.fact["chunk"]))
-
-
-def _story(run: str, rows: Sequence[JournalRow], hidden: frozenset[int]) -> Story:
-    """Tell the story without a word of what is hidden."""
-    note = {"question": WITHHELD, "text": WITHHELD}
-    told = tell(run, [replace(row, body=note) if row.seq in hidden else row for row in rows])
-    kinds = {row.seq: row.kind for row in rows if row.seq in hidden}
-    return replace(told, steps=tuple(_shown(step, kinds) for step in told.steps))
-
-
-def _shown(step: Step, hidden: Mapping[int, EventKind]) -> Step:
-    names = [_SILENT[hidden[seq]] for seq in step.facts if hidden.get(seq) in _SILENT]
-    return replace(step, text=f"{names[0]}: {WITHHELD}.") if names else step

@@ -103,16 +103,16 @@ class SqlLedger(LedgerRows):
     ) -> CallRecord:
         """Record an allowed read with its result after the fact, in one transaction."""
         call, now = proposal.call, self._clock.now()
-        ruling = proposal.rule({})
+        ruling, began = proposal.rule({}), proposal.at or now
         record = replace(
-            _ruled(call, ruling, now),
+            _ruled(call, ruling, began),
             state=target(settlement.move),
             result=settlement.result,
             error=settlement.error,
         )
         events = [
             *earlier,
-            *_proposed_facts(proposal, record, None, None, now),
+            *_proposed_facts(proposal, record, None, None, began),
             *_settled_facts(record, settlement, now),
         ]
         with self._store.write(durable=False) as connection:

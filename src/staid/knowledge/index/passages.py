@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from staid.access.scope import Scope
 from staid.domain.ids import ChunkId, DocumentId
 from staid.domain.passage import Passage, Signals
+from staid.knowledge.index.fusion import fused
 from staid.knowledge.index.lexical import DECIMALS
 from staid.knowledge.index.rows import Winner
 from staid.knowledge.index.view import Ranking
@@ -39,6 +40,7 @@ def passages_of(
                 vector_rank=ranking.vector_ranks.get(row),
                 lexical_rank=ranking.lexical_ranks.get(row),
                 bm25=float(ranking.bm25[row]),
+                fused=fused(ranking.vector_ranks.get(row), ranking.lexical_ranks.get(row)),
             )
         )
     return tuple(found)

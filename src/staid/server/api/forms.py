@@ -11,7 +11,8 @@ from staid.domain import outcome as outcomes
 from staid.domain.call import ApprovalRecord
 from staid.domain.canonical import plain, timestamp
 from staid.domain.records import Handoff, RunRecord
-from staid.server.reader import WITHHELD, RunView
+from staid.server.reader import RunView
+from staid.tracing.record import WITHHELD
 from staid.tracing.story import Story, story_json
 
 
@@ -106,14 +107,79 @@ class DecidingForm(BaseModel):
     kind: str
 
 
+class BackedForm(BaseModel):
+    """A statement of the draft with what backs it; null where it is withheld or erased."""
+
+    fact: int
+    statement: int
+    text: str | None
+    support: float | None
+    findings: list[str]
+    document: str | None
+    version: str | None
+    chunk: str | None
+    start: int | None
+    end: int | None
+    quote: str | None
+
+
+class ResultForm(BaseModel):
+    """A call that ended, as something an answer may rest on."""
+
+    fact: int
+    call: str
+    tool: str
+    state: str
+    result: str | None
+
+
+class UsedForm(BaseModel):
+    """A passage that was found, and what became of it; without a document it is withheld."""
+
+    fact: int
+    rank: int
+    document: str | None
+    version: str
+    chunk: str
+    title: str
+    similarity: float
+    vector_rank: int | None
+    lexical_rank: int | None
+    fused: float | None
+    fate: str
+    owner: str | None
+    vetted: bool | None
+    readers: str
+
+
+class SpanForm(BaseModel):
+    """One stretch of a run; times in milliseconds."""
+
+    id: int
+    parent: int | None
+    name: str
+    kind: str
+    start: str
+    offset_ms: float
+    duration_ms: float
+    facts: list[int]
+    detail: str
+    open: bool
+
+
 class StoryForm(BaseModel):
-    """A run told for a reader."""
+    """A run told for a reader: short, step by step, with its evidence and its times."""
 
     run: str
     outcome: str
-    steps: list[StepForm]
-    deciding: DecidingForm | None
     story: str
+    sentences: list[StepForm]
+    deciding: DecidingForm | None
+    steps: list[StepForm]
+    evidence: list[BackedForm]
+    results: list[ResultForm]
+    passages: list[UsedForm]
+    waterfall: list[SpanForm]
 
 
 class ApprovalForm(BaseModel):

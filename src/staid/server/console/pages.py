@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -15,6 +16,8 @@ from starlette.responses import HTMLResponse
 
 from staid.domain.canonical import Json, canonical
 from staid.server.desk import Visit, desk_of
+from staid.tracing.scale import placed
+from staid.tracing.waterfall import Span
 
 HEADLINE = 80
 """Characters of arguments that a headline takes; the table below has them all."""
@@ -63,6 +66,7 @@ def _environment() -> Environment:
         mark=mark,
         briefly=briefly,
         ticked=ticked,
+        took=took,
     )
     return environment
 
@@ -101,6 +105,43 @@ def briefly(arguments: Mapping[str, Json]) -> str:
 def ticked(text: str) -> Markup:
     """Return escaped text with what stands between backticks as code."""
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped before
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A span as it stands in the drawing, in units of the picture."""
+
+    span: Span
+    x: float
+    width: float
+    y: int
+    depth: int
+
+
+AXIS = 600
+"""Width of the waterfall's axis."""
+ROW = 24
+"""Height of one of its rows."""
+
+
+def bars(spans: Sequence[Span]) -> list[Bar]:
+    """Return the spans of a waterfall where they stand; each is wide enough to be seen."""
+    depth: dict[int, int] = {}
+    drawn: list[Bar] = []
+    for row, (span, (start, end)) in enumerate(zip(spans, placed(spans), strict=True)):
+        depth[span.id] = depth.get(span.parent or 0, -1) + 1
+        width = max((end - start) * AXIS, 3)
+        x = min(start * AXIS, AXIS - width)
+        drawn.append(Bar(span, round(x, 1), round(width, 1), row * ROW, depth[span.id]))
+    return drawn
+
+
+def took(milliseconds: float) -> str:
+    """Return a length of time in its largest fitting unit, with one decimal."""
+    for unit, size in (("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1000)):
+        if milliseconds >= size:
+            return f"{milliseconds / size:.1f} {unit}"
+    return f"{milliseconds:.1f} ms"
 
 
 def mark(value: float) -> str:

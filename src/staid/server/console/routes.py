@@ -11,7 +11,7 @@ from starlette.responses import RedirectResponse, Response
 
 from staid.domain.errors import NotSignedIn, SignInLinkInvalid
 from staid.server.auth.cookie import drop_session, session_of, set_session
-from staid.server.console.pages import page
+from staid.server.console.pages import bars, page
 from staid.server.decision import decide
 from staid.server.desk import SignedIn, desk_of
 from staid.server.problem import problem
@@ -95,7 +95,8 @@ async def run(request: Request, visit: SignedIn, run: str) -> Response:
 async def story(request: Request, visit: SignedIn, run: str) -> Response:
     """Show why a run ended as it did."""
     view = await visit.read(visit.reader.run, run)
-    return page(request, "story.html", visit=visit, view=view)
+    drawn = bars(view.story.spans)
+    return page(request, "story.html", visit=visit, view=view, drawn=drawn)
 
 
 @router.get("/approvals")

@@ -1,0 +1,36 @@
+"""What was asked about a call on the way to its ruling, check by check."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from staid.domain.call import Ruling, Severity
+from staid.gates.budget import Draw
+from staid.gates.tool import Tool
+
+
+def steps(
+    tool: Tool | None, draws: Iterable[Draw], found: Iterable[Ruling], *, read: bool
+) -> tuple[tuple[str, str], ...]:
+    """Return every check that was asked with its own word; what no check objected to is `allow`.
+
+    `read`: the arguments could be read, so constraints, budgets and approval were asked, too.
+    """
+    said: dict[str, Severity] = {}
+    for ruling in found:
+        said[ruling.rule] = max(ruling.severity, said.get(ruling.rule, Severity.ALLOW))
+    asked = _asked(tool, draws, read=read)
+    return tuple(
+        (name, said.get(name, Severity.ALLOW).word) for name in dict.fromkeys([*asked, *said])
+    )
+
+
+def _asked(tool: Tool | None, draws: Iterable[Draw], *, read: bool) -> Sequence[str]:
+    first = ["kill_switch", "allowlist"]
+    if tool is None:
+        return first
+    if not read:
+        return [*first, "schema"]
+    constraints = [f"constraint:{constraint.name}" for constraint in tool.constraints]
+    budgets = [f"budget:{draw.budget}" for draw in draws]
+    return [*first, "schema", *constraints, *budgets, "approval"]
