@@ -55,7 +55,7 @@ def import_(
         if done.times["synthetic"] and done.runs:
             told += output.paragraph(
                 f"The log has no times for {done.times['synthetic']} of them: theirs are "
-                "synthetic, the moment of the import and a second a turn."
+                "synthetic: the moment of the import, in the order of the log."
             )
         told += [f"line {line}: {reason}" for line, reason in done.skipped[:SHOWN]]
         more = len(done.skipped) - SHOWN

@@ -16,6 +16,7 @@ from staid.domain.canonical import Json, digest
 from staid.domain.errors.replay import FormatUnknown, NothingImported
 from staid.domain.errors.usage import UsageInvalid
 from staid.domain.ids import CallId, ConversationId, RunId
+from staid.domain.ports import Clock
 from staid.domain.recorded import RecordedConversation, RecordedTurn, RowRefused
 from staid.runtime.imported import ImportedRun
 from staid.store.imports import SqlImports
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
 
 STRANGER = "user:imported"
 """The asker where the log names nobody."""
-_STEP = timedelta(seconds=1)
-"""Between the turns of a conversation whose log has no times."""
+_STEP = timedelta(milliseconds=1)
+"""Between turns that the log does not date; the ids of runs sort by milliseconds."""
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
 
@@ -75,7 +76,7 @@ def import_conversations(
         raise UsageInvalid(detail=f"--map knows no field {name!r}; it knows {known}")
     wiring = project.wiring
     reading = _Reading(
-        wanted, SqlImports(wiring.run_store, wiring.journal, wiring.clock), wiring.clock.now()
+        wanted, SqlImports(wiring.run_store, wiring.journal, wiring.clock), wiring.clock
     )
     for row in rows(wanted.file):
         try:
@@ -94,10 +95,11 @@ def import_conversations(
 class _Reading:
     """One pass over one file."""
 
-    def __init__(self, wanted: Wanted, imports: SqlImports, now: datetime) -> None:
+    def __init__(self, wanted: Wanted, imports: SqlImports, clock: Clock) -> None:
         self._wanted = wanted
         self._imports = imports
-        self._now = now
+        self._clock = clock
+        self._last = _EPOCH
         self._seen: Counter[str] = Counter()
         self.done = Imported()
 
@@ -117,8 +119,11 @@ class _Reading:
         seed = self._seed(given)
         conversation = ConversationId(derived_id("cnv", given.at or _EPOCH, seed))
         asker = self._asker(row, given)
+        # One conversation after the other, in the order of the log: budgets are counted so.
+        began = given.at or max(self._clock.now(), self._last + _STEP)
+        self._last = began + len(given.turns) * _STEP
         return [
-            self._run(row, given, turn, number, conversation, asker)
+            self._run(row, given, turn, number, conversation, asker, began + (number - 1) * _STEP)
             for number, turn in enumerate(given.turns, 1)
         ]
 
@@ -142,10 +147,9 @@ class _Reading:
         number: int,
         conversation: ConversationId,
         asker: str,
+        undated: datetime,
     ) -> ImportedRun:
-        # What the log does not date ended before it was imported.
-        began = given.at or self._now - len(given.turns) * _STEP
-        at = turn.at or began + (number - 1) * _STEP
+        at = turn.at or undated
         seed = digest([conversation, number, turn.digest])
         last = number == len(given.turns)
         return ImportedRun(

@@ -15,6 +15,7 @@ from staid.grounding.floor import Decision
 from staid.grounding.support import Statement, Support
 from staid.runtime.parts import AgentSpec
 from staid.runtime.recorder import Recorder
+from staid.runtime.searched import searched_json
 
 
 def scope_resolved(
@@ -28,6 +29,7 @@ def scope_resolved(
             "groups": sorted(principal.groups),
             "asserted": asserted,
             "agent": agent.name,
+            "tools": sorted(agent.tools),
             "may_read": sorted(agent.may_read) if agent.may_read is not None else None,
         },
     )
@@ -48,7 +50,13 @@ def retrieval_done(recorder: Recorder, found: Retrieval, embedder: str) -> None:
 
 
 def floor_compared(
-    recorder: Recorder, decision: Decision, *, kept: Sequence[Passage], evidence: Sequence[Passage]
+    recorder: Recorder,
+    decision: Decision,
+    *,
+    kept: Sequence[Passage],
+    evidence: Sequence[Passage],
+    searched: Retrieval,
+    label: Label,
 ) -> None:
     """Record the passages that were kept, then what was held against the floor."""
     for passage in kept:
@@ -67,6 +75,8 @@ def floor_compared(
             "features": cast("dict[str, Json]", asdict(decision.features)),
             "evidence": [passage.chunk for passage in evidence],
         },
+        body=searched_json(searched, kept),
+        label=label,
     )
 
 

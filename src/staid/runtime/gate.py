@@ -186,6 +186,7 @@ class Gate:
             preview=preview,
             label=proposer.label,
             effect=tool is not None and tool.effect is not Effect.READ,
+            snapshot=Snapshot(proposer.allowed, stopped),
         )
 
     # --- decide ----------------------------------------------------------------------------

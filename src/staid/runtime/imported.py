@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any, cast
 
@@ -82,7 +82,8 @@ class ImportedRun:
                 call=self.call(place),
                 state=CallState.DONE if place in results else CallState.PROPOSED,
                 ruling=UNRULED,
-                proposed_at=self.at,
+                # In the order they were made, also where a turn has one time for all of them.
+                proposed_at=self.at + place * timedelta(microseconds=1),
                 result=results.get(place),
             )
             for place in range(len(self.calls))

@@ -52,7 +52,9 @@ def note_response(recorder: Recorder, response: ModelResponse, label: Label) -> 
         body={
             "text": response.text,
             "reasoning": response.reasoning,
-            "calls": [{"tool": c.tool, "arguments": dict(c.arguments)} for c in response.calls],
+            "calls": [
+                {"id": c.id, "tool": c.tool, "arguments": dict(c.arguments)} for c in response.calls
+            ],
         },
         label=label,
         actor=Actor("agent", response.model),

@@ -144,7 +144,15 @@ class Turn:
             signal=self.parts.floor.signal,
         )
         self.decision = decision
-        facts.floor_compared(self.recorder, decision, kept=self._kept, evidence=self._evidence)
+        mine = Label.of([[self.principal.token]])
+        facts.floor_compared(
+            self.recorder,
+            decision,
+            kept=self._kept,
+            evidence=self._evidence,
+            searched=self.retrieval,
+            label=conjunction([mine, *(p.label for p in self.retrieval.passages)]),
+        )
 
     @property
     def _compared(self) -> floor.Decision:

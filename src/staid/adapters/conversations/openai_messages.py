@@ -28,8 +28,10 @@ def parse(row: object, fields: Mapping[str, str]) -> RecordedConversation:
 
     `fields` is field -> name in the file. Raises `RowRefused`.
     """
-    given = row if isinstance(row, Mapping) else {fields.get("messages", "messages"): row}
-    named = cast("Mapping[str, Json]", given)
+    named = cast(
+        "Mapping[str, Json]",
+        row if isinstance(row, Mapping) else {fields.get("messages", "messages"): row},
+    )
     found = {name: named.get(fields.get(name, name)) for name in FIELDS}
     known = {fields.get(name, name) for name in FIELDS}
     return RecordedConversation(
@@ -110,8 +112,8 @@ def _turn(messages: Sequence[Mapping[str, Json]]) -> RecordedTurn:
 
 
 def _message(message: Mapping[str, Json], calls: _Calls) -> RecordedMessage:
-    role = message.get("role")
-    role = _ROLES.get(role, role) if isinstance(role, str) else role
+    named = str(message.get("role"))
+    role = _ROLES.get(named, named)
     text, parts = _content(message.get("content"))
     match role:
         case "system" | "user":
@@ -166,7 +168,7 @@ def _proposed(message: Mapping[str, Json]) -> list[ProposedCall]:
     if not isinstance(listed, list):
         raise RowRefused("`tool_calls` is not a list")
     found: list[ProposedCall] = []
-    for call in cast("list[Json]", listed):
+    for call in listed:
         if not isinstance(call, Mapping):
             raise RowRefused("a tool call is not an object")
         found.append(_call(_text(call.get("id")) or "", call.get("function")))
