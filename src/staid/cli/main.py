@@ -30,6 +30,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "access": ("staid.cli.access", "Who may see what, and by which path."),
     "gates": ("staid.cli.gates", "Tools with their bounds."),
     "mcp-gateway": ("staid.cli.mcp_gateway", "Put the gate before MCP servers."),
+    "prompts": ("staid.cli.prompts", "The texts that models are sent, version by version."),
     "replay": ("staid.cli.replay", "Play runs again from their record, as they were or changed."),
     "import": ("staid.cli.imports", "Read conversations that another system recorded."),
     "eval": ("staid.cli.eval", "Run the eval set; block a merge on a shown drop."),

@@ -8,6 +8,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
+from staid.adapters.models.prompt import packaged
 from staid.domain.call import Ruling, Severity
 from staid.domain.canonical import Json
 from staid.domain.errors import AgentNotFound, ModelUnknown, UsageInvalid
@@ -24,6 +25,7 @@ from staid.runtime.replay.compare import Divergence, first_divergence
 from staid.runtime.replay.gate import Bounds, Ruled, without_handlers
 from staid.runtime.replay.play import Change, Played, play
 from staid.runtime.replay.record import GIVEN, PastCall, Recorded, read
+from staid.runtime.replay.requests import unaccounted
 from staid.store.past_calls import past_uses
 from staid.tracing.story import tell
 
@@ -153,6 +155,7 @@ class Replays:
             self._bounds(record.agent),
             self._calibration(),
             self._project.pool,
+            packaged(),
         )
         return self._compared(recorded, played)
 
@@ -280,7 +283,7 @@ class Replays:
         return self._project.wiring.calibration()
 
     def _compared(self, recorded: Recorded, played: Played) -> Replayed:
-        divergence = first_divergence(recorded.rows, played.events)
+        divergence = first_divergence(recorded.rows, played.events) or self._unaccounted(recorded)
         again = [recorded.rows[0], *rows_of(recorded.run, played.events)]
         now = told(recorded.run, again)
         if played.outcome is None and recorded.outcome is not None:
@@ -295,6 +298,17 @@ class Replays:
             assumed=self._assumed(recorded, played),
             unknown=played.unknown,
         )
+
+    def _unaccounted(self, recorded: Recorded) -> Divergence | None:
+        """Hold what was sent against what registry and record say was to be sent."""
+        if not any(response.sent for response in recorded.responses):
+            return None
+        from staid.adapters.models.wire import requested_digest
+
+        def text(name: str, version: int) -> str:
+            return self._project.wiring.prompts.find(f"{name}@{version}").text
+
+        return unaccounted(recorded, text, requested_digest)
 
     def _assumed(self, recorded: Recorded, played: Played) -> bool:
         """Tell whether a recorded draft answers a request that would be another one now."""

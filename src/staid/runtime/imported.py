@@ -210,6 +210,7 @@ def _returned(run: ImportedRun, message: RecordedMessage, *, opening: bool) -> E
         "cost": "0",
         "labelled": None,
         "template": None,
+        "sent": None,
         "opening": opening,
     }
     said = message.as_json()

@@ -213,11 +213,18 @@ def test_a_tool_that_is_gone_is_named(desk: Any) -> None:
     del desk.project.tools["order.look"]
     found = played(desk, outcome).divergence
     assert found is not None
-    assert (found.kind, found.cause, found.then) == (
-        "model.requested",
-        "tools",
-        ["order.look", "parcel.send", "refund.issue"],
-    )
+    assert (found.kind, found.cause) == ("prompt.rendered", "tools")
+    assert "tool/order.look" in str(found.then)
+    assert "tool/order.look" not in str(found.now)
+
+
+def test_another_template_is_named(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A release whose templates are others sends other requests, and the replay says which."""
+    outcome = answered(desk)
+    monkeypatch.setattr("staid.project.replaying.packaged", lambda: {"answer": "x", "act": "y"})
+    found = played(desk, outcome).divergence
+    assert found is not None
+    assert (found.kind, found.cause) == ("prompt.rendered", "prompt")
 
 
 def test_an_altered_draft_shows(desk: Any) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
-from typing import Literal
+from typing import Literal, cast
 
 from staid.domain.canonical import Json, canonical
 from staid.domain.events import Event, EventKind, JournalRow
+from staid.runtime.pinning import TOOL
 from staid.runtime.replay.record import GIVEN, made
 
 Cause = Literal["code", "prompt", "index", "model", "policy", "tools", "calibration"]
@@ -73,8 +75,8 @@ def _differs(row: JournalRow, event: Event) -> Divergence | None:
     for then, now in ((row.fact, event.fact), (row.body or {}, body or {})):
         part = _first(then, now)
         if part is not None:
-            cause = _cause(row.kind, part)
             old, new = then.get(part), now.get(part)
+            cause = _pinned(old, new) if part == "pins" else _cause(row.kind, part)
             return Divergence(row.seq, row.kind.value, part, cause, old, new)
     return None
 
@@ -91,6 +93,13 @@ def _first(then: Mapping[str, Json], now: Mapping[str, Json]) -> str | None:
         ),
         None,
     )
+
+
+def _pinned(then: Json, now: Json) -> Cause:
+    """Return whether the definition of a tool differs, or a template."""
+    told = [{canonical(pin) for pin in cast("list[Json]", pins or [])} for pins in (then, now)]
+    differing = [json.loads(pin)["name"] for pin in told[0] ^ told[1]]
+    return "tools" if all(name.startswith(TOOL) for name in differing) else "prompt"
 
 
 def _cause(kind: EventKind, part: str) -> Cause:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from hashlib import sha256
 from typing import cast
 
 from staid.domain.canonical import Json
@@ -18,12 +19,14 @@ from staid.domain.outcome import Outcome
 from staid.domain.passage import Passage, Retrieval
 from staid.domain.ports import Corpus, Embedder, Index, ModelClient, Query
 from staid.domain.principal import Principal, PrincipalKind
+from staid.domain.prompt import Pin
 from staid.domain.records import Ending, Handoff, Records
 from staid.domain.text import terms
 from staid.grounding.calibration import Calibration
 from staid.grounding.floor import Signal
 from staid.runtime.parked import ParkedTurn
 from staid.runtime.parts import AgentSpec, Floor, Parts
+from staid.runtime.pinning import Pinning
 from staid.runtime.recorder import Recorder
 from staid.runtime.replay.gate import Bounds, RecordEnds, ReplayGate, Ruled
 from staid.runtime.replay.record import Recorded
@@ -130,6 +133,22 @@ class _Index:
 
 
 @dataclass(slots=True)
+class _Registry:
+    """Knows the versions that the run was made of; a text that is none of them has no number."""
+
+    recorded: Recorded
+
+    def pin(self, texts: Mapping[str, str]) -> list[Pin]:
+        hashes = {name: sha256(text.encode()).hexdigest() for name, text in texts.items()}
+        return [Pin(name, self._version(name, told), told) for name, told in hashes.items()]
+
+    def _version(self, name: str, hashed: str) -> int | None:
+        return next(
+            (p.version for p in self.recorded.pins if (p.name, p.sha256) == (name, hashed)), None
+        )
+
+
+@dataclass(slots=True)
 class _Embedder:
     """Names the recorded embedder; a recorded search needs no vector."""
 
@@ -170,13 +189,16 @@ async def play(
     bounds: Bounds,
     calibration: Calibration | None,
     pool: ThreadPoolExecutor,
+    templates: Mapping[str, str],
 ) -> Played:
     """Play a run to its end; nothing is written, asked or carried out but what `change` names.
+
+    `templates` are those of this release, by name.
 
     Raises `RecordIncomplete` where not all that a turn needs was recorded.
     """
     played = Played()
-    turn, records, gate = _turn(recorded, change, bounds, calibration, pool, played)
+    turn, records, gate = _turn(recorded, change, bounds, calibration, pool, templates, played)
     try:
         played.outcome = await turn.ask()
         for later in recorded.passes[1:]:
@@ -206,6 +228,7 @@ def _turn(
     bounds: Bounds,
     calibration: Calibration | None,
     pool: ThreadPoolExecutor,
+    templates: Mapping[str, str],
     played: Played,
 ) -> tuple[Turn, _Records, ReplayGate]:
     clock, ids = _Clock(datetime.fromisoformat(recorded.rows[0].at)), _Ids(recorded)
@@ -223,6 +246,7 @@ def _turn(
         pool=pool,
         calibration=lambda: calibration,
         floor=_floor(recorded, change),
+        prompts=Pinning(_Registry(recorded), templates) if recorded.numbered else None,
         worker="replay",
     )
     started, scope = recorded.started, recorded.scope

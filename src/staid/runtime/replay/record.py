@@ -16,6 +16,7 @@ from staid.domain.events import EventKind, JournalRow
 from staid.domain.ids import ApprovalId, CallId, RunId
 from staid.domain.message import Message, ModelResponse, ProposedCall, Usage
 from staid.domain.passage import Retrieval
+from staid.domain.prompt import Pin
 from staid.gates.policy import Snapshot
 from staid.runtime.searched import retrieval_of
 
@@ -134,6 +135,22 @@ class Recorded:
         sent = (row for row in self.rows if row.kind is EventKind.MODEL_REQUESTED)
         return [cast("Mapping[str, Any]", row.fact) for row in sent]
 
+    @cached_property
+    def pins(self) -> list[Pin]:
+        """Every version of a text that its requests were made of."""
+        rendered = [
+            cast("Mapping[str, Any]", row.fact)
+            for row in self.rows
+            if row.kind is EventKind.PROMPT_RENDERED and "pins" in row.fact
+        ]
+        told = [pin for fact in rendered for pin in (fact, *fact["pins"])]
+        return [Pin(pin["name"], pin["version"], pin["sha256"]) for pin in told]
+
+    @property
+    def numbered(self) -> bool:
+        """Whether a registry of prompts was kept."""
+        return any(pin.version is not None for pin in self.pins)
+
     @property
     def started(self) -> Mapping[str, Any]:
         """Fact and content of the run's start."""
@@ -162,7 +179,7 @@ class Recorded:
         question = Message("user", self.started["question"])
         sent = self.first(EventKind.MODEL_REQUESTED)
         if sent is not None:
-            messages = [_message(m) for m in sent["messages"]]
+            messages = [message_of(m) for m in sent["messages"]]
             asked = [place for place, message in enumerate(messages) if message.role == "user"]
             return messages[: asked[-1] + 1]
         # No model was asked: earlier questions matter only where one was searched with this one.
@@ -241,10 +258,12 @@ def _response(row: JournalRow) -> ModelResponse:
         usage=Usage(fact["input_tokens"], fact["output_tokens"], Decimal(fact["cost"])),
         reasoning=body["reasoning"],
         labelled=fact["labelled"],
+        sent=fact.get("sent"),
         prompt=tuple(fact["template"]) if fact["template"] else None,
     )
 
 
-def _message(value: Mapping[str, Any]) -> Message:
+def message_of(value: Mapping[str, Any]) -> Message:
+    """Return a message from the form that `runtime.prompt.message_json` gives it."""
     calls = tuple(ProposedCall(c["id"], c["tool"], c["arguments"]) for c in value["calls"])
     return Message(value["role"], value["text"], calls, value["call_id"], value["tool"])
