@@ -34,8 +34,19 @@ class TimeSortedIds:
         with self._lock:
             # Within one process they also sort when the clock stands still or jumps back.
             value = self._last = value if value > self._last else self._last + 1
-        digits = "".join(_ALPHABET[value >> shift & 31] for shift in range(125, -1, -5))
-        return f"{prefix}_{digits}"
+        return f"{prefix}_{_digits(value)}"
+
+
+def derived_id(prefix: str, at: datetime, seed: str) -> str:
+    """Return the identifier of what was made elsewhere: the same time and seed, the same id.
+
+    `seed` is a hash in hex digits, at least 20 of them; ids sort by time as new ones do.
+    """
+    return f"{prefix}_{_digits(max(0, int(at.timestamp() * 1000)) << 80 | int(seed[:20], 16))}"
+
+
+def _digits(value: int) -> str:
+    return "".join(_ALPHABET[value >> shift & 31] for shift in range(125, -1, -5))
 
 
 def operator() -> str:

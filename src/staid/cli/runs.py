@@ -48,7 +48,7 @@ def why(
 def list_runs(
     limit: Annotated[int, typer.Option(min=1, help="How many, newest first.")] = 20,
     state: Annotated[
-        Literal["running", "parked", "released", "failed", "external"] | None,
+        Literal["running", "parked", "released", "failed", "external", "imported"] | None,
         typer.Option(help="Only runs in this state."),
     ] = None,
 ) -> None:

@@ -89,5 +89,7 @@ class ModelResponse:
     """The provider's own account of its thinking, where it gives one."""
     labelled: str | None = None
     """A note the asker must see with the text, such as `scripted`."""
+    sent: str | None = None
+    """SHA-256 of the texts that were sent, in order; None where no text is sent to anybody."""
     prompt: tuple[str, str, str] | None = None
     """Name, version and SHA-256 of the template that rendered the request, where there is one."""

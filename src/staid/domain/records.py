@@ -38,7 +38,7 @@ class RunRecord:
     agent: str
     asker: str
     state: str
-    """`running`, `parked`, `released`, `failed` or `external`."""
+    """`running`, `parked`, `released`, `failed`, `external` or `imported`."""
     outcome: str | None
     reason: str | None
     confidence: float | None

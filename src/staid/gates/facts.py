@@ -36,8 +36,17 @@ def proposed(call: ToolCall, at: datetime, label: Label | None) -> Event:
     )
 
 
-def ruled(call: ToolCall, ruling: Ruling, at: datetime, label: Label | None) -> Event:
-    """Return the fact of the ruling; `digest` binds an allowed call to what may run."""
+def ruled(
+    call: ToolCall,
+    ruling: Ruling,
+    at: datetime,
+    label: Label | None,
+    snapshot: Mapping[str, Json] | None = None,
+) -> Event:
+    """Return the fact of the ruling; `digest` binds an allowed call to what may run.
+
+    `snapshot` is what it was ruled from beside the call: with it the same can be ruled again.
+    """
     fact: dict[str, Json] = {
         "call": call.id,
         "tool": call.tool,
@@ -46,9 +55,10 @@ def ruled(call: ToolCall, ruling: Ruling, at: datetime, label: Label | None) -> 
         "digest": call.digest,
         "steps": [list(step) for step in ruling.steps],
     }
-    return Event(
-        EventKind.CALL_RULED, at, GATE, fact, _content(call, label, {"message": ruling.message})
-    )
+    body: dict[str, Json] = {"message": ruling.message}
+    if snapshot is not None:
+        body["snapshot"] = snapshot
+    return Event(EventKind.CALL_RULED, at, GATE, fact, _content(call, label, body))
 
 
 def requested(approval: ApprovalRecord, at: datetime, label: Label | None) -> Event:

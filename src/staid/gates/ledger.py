@@ -15,6 +15,7 @@ from staid.domain.label import Label
 from staid.domain.principal import Principal
 from staid.gates.approval import Decision, Move
 from staid.gates.budget import Draw, Totals
+from staid.gates.policy import Snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,8 @@ class Proposal:
     """When a read was proposed, which is recorded after the fact; None: when it is recorded."""
     effect: bool = True
     """Whether it changes the world: then the record is durable before anybody relies on it."""
+    snapshot: Snapshot | None = None
+    """What it is ruled from beside the call, but for the totals, which are known when it is."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,11 +11,12 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from typing import Any
 
 from pydantic import BaseModel
 
 from staid.domain.call import Ruling, Severity
-from staid.domain.canonical import Json, canonical
+from staid.domain.canonical import Json, canonical, decimal_text
 from staid.gates.budget import Draw, Slot, Totals
 from staid.gates.params import Invalid, canonical_arguments
 from staid.gates.steps import steps
@@ -46,6 +47,24 @@ class Snapshot:
     """Names of stopped tools, or `EVERY_TOOL`."""
     totals: Totals = field(default_factory=dict[Slot, Decimal])
     """Running totals without this call; a slot that is missing denies."""
+
+    def as_json(self, totals: Totals | None = None) -> dict[str, Json]:
+        """Return the snapshot as plain values, as the journal keeps it."""
+        known = self.totals if totals is None else totals
+        return {
+            "allowed": sorted(self.allowed),
+            "stopped": sorted(self.stopped),
+            "totals": [[*slot, decimal_text(total)] for slot, total in sorted(known.items())],
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Snapshot:
+        """Read what `as_json` returned."""
+        return cls(
+            allowed=frozenset(value["allowed"]),
+            stopped=frozenset(value["stopped"]),
+            totals={(budget, key): Decimal(total) for budget, key, total in value["totals"]},
+        )
 
 
 @dataclass(frozen=True, slots=True)

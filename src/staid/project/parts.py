@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from staid.store.engine import Store
     from staid.store.journal import Journal
     from staid.store.ledger import SqlLedger
+    from staid.store.prompts import SqlPrompts
     from staid.store.runs import SqlRecords
 
 
@@ -82,6 +83,13 @@ class Wiring:
         from staid.store.runs import SqlRecords
 
         return SqlRecords(self.run_store, self.journal)
+
+    @cached_property
+    def prompts(self) -> SqlPrompts:
+        """Every text that a model was sent, by name and version."""
+        from staid.store.prompts import SqlPrompts
+
+        return SqlPrompts(self.run_store, self.clock)
 
     @cached_property
     def corpus(self) -> SqlCorpus:
@@ -142,7 +150,9 @@ class Wiring:
     @cached_property
     def parts(self) -> Parts:
         """What every turn shares."""
+        from staid.adapters.models.prompt import packaged
         from staid.runtime.parts import Floor, Parts
+        from staid.runtime.pinning import Pinning
 
         grounding = self.settings.grounding
         return Parts(
@@ -156,6 +166,7 @@ class Wiring:
             pool=self._project.pool,
             calibration=self.calibration,
             floor=Floor(grounding.floor, grounding.signal),
+            prompts=Pinning(self.prompts, packaged()),
             worker=self.worker,
         )
 

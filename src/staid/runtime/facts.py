@@ -15,6 +15,7 @@ from staid.grounding.floor import KEPT, Decision
 from staid.grounding.support import Statement, Support
 from staid.runtime.parts import AgentSpec
 from staid.runtime.recorder import Recorder
+from staid.runtime.searched import searched_json
 
 
 def scope_resolved(
@@ -28,6 +29,7 @@ def scope_resolved(
             "groups": sorted(principal.groups),
             "asserted": asserted,
             "agent": agent.name,
+            "tools": sorted(agent.tools),
             "may_read": sorted(agent.may_read) if agent.may_read is not None else None,
         },
     )
@@ -65,7 +67,8 @@ def floor_compared(
     *,
     kept: Sequence[Passage],
     evidence: Sequence[Passage],
-    found: Sequence[Passage] = (),
+    searched: Retrieval,
+    label: Label,
 ) -> None:
     """Record the passages that were kept, then what was held against the floor and what was cut."""
     for passage in kept:
@@ -83,8 +86,10 @@ def floor_compared(
             "calibration": decision.calibration,
             "features": cast("dict[str, Json]", asdict(decision.features)),
             "evidence": [passage.chunk for passage in evidence],
-            "cut": _cut(found, kept, evidence),
+            "cut": _cut(searched.passages, kept, evidence),
         },
+        body=searched_json(searched, kept),
+        label=label,
     )
 
 

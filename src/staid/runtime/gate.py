@@ -187,6 +187,7 @@ class Gate:
             label=proposer.label,
             at=self._clock.now(),
             effect=tool is not None and tool.effect is not Effect.READ,
+            snapshot=Snapshot(proposer.allowed, stopped),
         )
 
     # --- decide ----------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from typing import ParamSpec, TypeVar
 from staid.domain.call import CallState
 from staid.domain.ids import Ids
 from staid.domain.ports import Clock, Corpus, Embedder, Index, ModelClient
+from staid.domain.prompt import Prompts
 from staid.domain.records import Records
 from staid.grounding.calibration import Calibration
 from staid.grounding.floor import Signal
@@ -68,6 +69,8 @@ class Parts:
     """Bounded: the store is synchronous, and async code calls it through here."""
     calibration: Callable[[], Calibration | None]
     floor: Floor
+    prompts: Prompts | None = None
+    """Where the versions of what a model is sent are kept; None keeps none."""
     worker: str = "local"
     """Names this process in claims."""
 

@@ -8,17 +8,39 @@ from staid.domain.label import Label
 from staid.domain.message import Message, ModelRequest, ModelResponse
 from staid.domain.ports import ModelClient
 from staid.domain.principal import Actor
+from staid.domain.prompt import Pin, Pinned, Prompts
 from staid.runtime.parts import AgentSpec
 from staid.runtime.recorder import Recorder
 
 
+def pinned(prompts: Prompts | None, agent: AgentSpec, request: ModelRequest) -> Pinned:
+    """Return the versions of everything fixed in a request; blocks while new ones are written."""
+    if prompts is None:
+        return Pinned(Pin(agent.instructions_name, None, agent.instructions_hash))
+    return prompts.pinned(agent.instructions_name, agent.instructions, request.tools)
+
+
 def note_request(
-    recorder: Recorder, agent: AgentSpec, client: ModelClient, request: ModelRequest, label: Label
+    recorder: Recorder,
+    agent: AgentSpec,
+    client: ModelClient,
+    request: ModelRequest,
+    label: Label,
+    pins: Pinned,
 ) -> None:
-    """Record which instructions were rendered and everything that one request carries."""
+    """Record which texts were rendered and everything that one request carries."""
+    used = pins.instructions
     recorder.note(
         EventKind.PROMPT_RENDERED,
-        {"name": agent.instructions_name, "sha256": agent.instructions_hash},
+        {
+            "name": used.name,
+            "version": used.version,
+            "sha256": used.sha256,
+            "pins": [
+                {"name": pin.name, "version": pin.version, "sha256": pin.sha256}
+                for pin in pins.others
+            ],
+        },
         body={"instructions": agent.instructions},
         shared=True,
     )
@@ -49,11 +71,14 @@ def note_response(recorder: Recorder, response: ModelResponse, label: Label) -> 
             "cost": str(response.usage.cost),
             "labelled": response.labelled,
             "template": list(response.prompt) if response.prompt else None,
+            "sent": response.sent,
         },
         body={
             "text": response.text,
             "reasoning": response.reasoning,
-            "calls": [{"tool": c.tool, "arguments": dict(c.arguments)} for c in response.calls],
+            "calls": [
+                {"id": c.id, "tool": c.tool, "arguments": dict(c.arguments)} for c in response.calls
+            ],
         },
         label=label,
         actor=Actor("agent", response.model),

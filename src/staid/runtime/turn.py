@@ -153,12 +153,14 @@ class Turn:
             signal=self.parts.floor.signal,
         )
         self.decision = decision
+        mine = Label.of([[self.principal.token]])
         facts.floor_compared(
             self.recorder,
             decision,
             kept=self._kept,
             evidence=self._evidence,
-            found=self.retrieval.passages,
+            searched=self.retrieval,
+            label=conjunction([mine, *(p.label for p in self.retrieval.passages)]),
         )
 
     @property
@@ -219,11 +221,16 @@ class Turn:
             question=self.question,
             revise=revise,
         )
-        prompt.note_request(self.recorder, self.agent, client, request, self._label)
-        await self._flush()
+        await self.parts.off_loop(self._note_request, client, request)
         response = await client.generate(request)
         prompt.note_response(self.recorder, response, self._label)
         return response
+
+    def _note_request(self, client: ModelClient, request: ModelRequest) -> None:
+        """Record what is about to be sent, and which versions it is made of."""
+        pins = prompt.pinned(self.parts.prompts, self.agent, request)
+        prompt.note_request(self.recorder, self.agent, client, request, self._label, pins)
+        self.parts.records.append(self.run, self.recorder.drain())
 
     async def _act(self, response: ModelResponse) -> None:
         """Rule on every proposed call; run the allowed ones, leave the rest to a human."""

@@ -36,6 +36,7 @@ from staid.domain.ports import Clock
 from staid.domain.principal import Principal
 from staid.gates import facts
 from staid.gates.approval import Decision, Move, check_decision, move, sources, target
+from staid.gates.budget import Totals
 from staid.gates.ledger import Lease, Proposal, Settlement, Swept
 from staid.store import call_rows, reservations, tables
 from staid.store.engine import Store
@@ -86,7 +87,7 @@ class SqlLedger(LedgerRows):
             self._insert(connection, record, approval)
             if record.state is not CallState.DENIED:
                 reservations.reserve(connection, call.id, proposal.draws, now)
-            events = _proposed_facts(proposal, record, approval, lease, now)
+            events = _proposed_facts(proposal, record, approval, lease, now, totals)
             self._note(connection, call.run, [*earlier, *events])
         return replace(record, approval=approval.id) if approval else record
 
@@ -112,7 +113,7 @@ class SqlLedger(LedgerRows):
         )
         events = [
             *earlier,
-            *_proposed_facts(proposal, record, None, None, began),
+            *_proposed_facts(proposal, record, None, None, began, {}),
             *_settled_facts(record, settlement, now),
         ]
         with self._store.write(durable=False) as connection:
@@ -403,9 +404,12 @@ def _proposed_facts(
     approval: ApprovalRecord | None,
     lease: Lease | None,
     now: datetime,
+    totals: Totals,
 ) -> list[Event]:
     call, label = record.call, proposal.label
-    events = [facts.proposed(call, now, label), facts.ruled(call, record.ruling, now, label)]
+    seen = proposal.snapshot.as_json(totals) if proposal.snapshot else None
+    ruled = facts.ruled(call, record.ruling, now, label, seen)
+    events = [facts.proposed(call, now, label), ruled]
     if approval is not None:
         events.append(facts.requested(approval, now, label))
     if record.state is CallState.EXECUTING and lease is not None:

@@ -69,6 +69,14 @@ def render(request: ModelRequest) -> Prompt:
     )
 
 
+def packaged() -> dict[str, str]:
+    """Return name -> text of the templates in use, as they are on disk."""
+    return {
+        name: (_FOLDER / f"{name}@{version}.md").read_text("utf-8")
+        for name, version in _VERSIONS.items()
+    }
+
+
 def clean(text: str) -> str:
     """Return the text as it can travel: what UTF-8 cannot carry becomes a question mark."""
     return text.encode("utf-8", "replace").decode("utf-8")

@@ -10,6 +10,7 @@ import asyncio
 import os
 import re
 import threading
+from dataclasses import replace
 from typing import cast
 from weakref import WeakKeyDictionary
 
@@ -77,7 +78,8 @@ class PydanticAiModel:
                     model_settings=self._settings(),
                     model_request_parameters=parameters,
                 )
-            return wire.response(answer, request, names, self._name)
+            came = wire.response(answer, request, names, self._name)
+            return replace(came, sent=wire.sent_digest(history, parameters))
         except Exception as error:  # noqa: BLE001  # whatever a provider does, the port has one error
             detail = f"{self._name}: {self._reason(error)}"
         # Raised outside the handler: what the provider sent must not travel along as a context.

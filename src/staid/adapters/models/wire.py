@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Never, cast
 
@@ -29,7 +29,7 @@ from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.tools import ToolDefinition
 
 from staid.adapters.models.prompt import clean, prompt_identity, render
-from staid.domain.canonical import Json, canonical
+from staid.domain.canonical import Json, canonical, digest
 from staid.domain.message import (
     MALFORMED_ARGUMENTS,
     Message,
@@ -113,6 +113,40 @@ def messages(request: ModelRequest, names: ToolNames) -> list[ModelMessage]:
         _append_request(wire, UserPromptPart(prompt.revision))
     _instruct(wire, prompt.instructions)
     return wire
+
+
+def sent_digest(history: Sequence[ModelMessage], parameters: ModelRequestParameters) -> str:
+    """Return the hash of every text in a request, in order, and of nothing else.
+
+    Times and the like that a client library adds are no text: the same request has the same hash.
+    """
+    told = [_texts(message) for message in history]
+    tools = [(t.name, t.description, t.parameters_json_schema) for t in parameters.function_tools]
+    return digest([told, tools])
+
+
+def requested_digest(request: ModelRequest) -> str:
+    """Return the hash that a request has when it is sent."""
+    names = tool_names(request)
+    return sent_digest(messages(request, names), parameters(request, names))
+
+
+def _texts(message: ModelMessage) -> list[object]:
+    instructions = message.instructions if isinstance(message, WireRequest) else None
+    return [message.kind, instructions, *(_part(part) for part in message.parts)]
+
+
+def _part(part: ModelRequestPart | ModelResponsePart) -> list[object]:
+    match part:
+        case ToolCallPart():
+            return [part.part_kind, part.tool_name, part.tool_call_id, part.args]
+        case ToolReturnPart():
+            return [part.part_kind, part.tool_name, part.tool_call_id, part.content]
+        case UserPromptPart() | TextPart():
+            return [part.part_kind, part.content]
+        case _:
+            # A part of a kind that this release never sends.
+            return [part.part_kind, repr(part)]
 
 
 def response(

@@ -70,6 +70,14 @@ from staid.domain.errors.project import (
     StoreReadOnly,
     StoreUnavailable,
 )
+from staid.domain.errors.replay import (
+    FormatUnknown,
+    NothingImported,
+    PromptNotFound,
+    RecordErased,
+    RecordIncomplete,
+    ReplayImpossible,
+)
 from staid.domain.errors.usage import (
     AddressUnusable,
     NotPermitted,
@@ -108,6 +116,7 @@ __all__ = [
     "EmbedderMismatch",
     "EntryInvalid",
     "ExperimentInvalid",
+    "FormatUnknown",
     "HandoffAnswered",
     "HandoffNotFound",
     "JournalBroken",
@@ -122,9 +131,14 @@ __all__ = [
     "NotDone",
     "NotPermitted",
     "NotSignedIn",
+    "NothingImported",
     "ProjectNotFound",
+    "PromptNotFound",
     "QuestionEmpty",
     "QuestionTooLong",
+    "RecordErased",
+    "RecordIncomplete",
+    "ReplayImpossible",
     "RequestForeign",
     "RowMalformed",
     "RunBusy",
