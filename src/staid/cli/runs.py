@@ -7,11 +7,13 @@ from typing import Annotated, Literal
 import typer
 
 from staid.cli import output
+from staid.cli.readers import note_reading, readers
 from staid.domain.records import RunRecord
 from staid.runtime.released import outcome_of
 from staid.tracing.story import Story, story_json, tell
 
 runs_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+runs_app.command()(readers)
 
 Run = Annotated[str, typer.Argument(metavar="RUN", help="A run's id: run_…")]
 
@@ -21,7 +23,7 @@ def why(run: Run) -> None:
 
     Example: staid why run_01K…
     """
-    story = _story(run)
+    story = _story(run, "why")
     output.emit(story_json(story), lambda: story_lines(story))
 
 
@@ -75,6 +77,7 @@ def show(run: Run) -> None:
     if record.outcome is None:
         output.emit(_record_json(record), [f"{run} is {record.state}; it has no outcome yet."])
         return
+    note_reading(run, "cli runs show")
     outcome = outcome_of(run, records.rows(run))
     value = {**_record_json(record), **output.outcome_json(outcome)}
     output.emit(value, lambda: output.outcome_lines(outcome))
@@ -83,7 +86,7 @@ def show(run: Run) -> None:
 @runs_app.command()
 def compare(first: Run, second: Run) -> None:
     """Show two runs side by side: what differs, and what decided each."""
-    stories = [_story(run) for run in (first, second)]
+    stories = [_story(run, "runs compare") for run in (first, second)]
     ours = [{(s.kind, s.text) for s in story.steps} for story in stories]
     same = ours[0] & ours[1]
     value = {"runs": [story_json(story) for story in stories], "same_steps": len(same)}
@@ -100,9 +103,10 @@ def compare(first: Run, second: Run) -> None:
     output.emit(value, lines)
 
 
-def _story(run: str) -> Story:
+def _story(run: str, verb: str) -> Story:
     records = output.project().wiring.records
     records.run(run)  # a clear error for an unknown one
+    note_reading(run, f"cli {verb}")
     return tell(run, records.rows(run))
 
 

@@ -258,6 +258,12 @@ def _feedback(row: JournalRow) -> str:
     return f"{row.actor.name} gave feedback: {row.fact.get('vote')}."
 
 
+def _erased(row: JournalRow) -> str:
+    contents = row.fact.get("contents")
+    count = len(contents) if isinstance(contents, list) else 0
+    return f"{count} text{'' if count == 1 else 's'} erased, because: {row.fact.get('reason')}."
+
+
 def _short(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
@@ -279,6 +285,7 @@ _TELLERS: Mapping[EventKind, Callable[[JournalRow], str | None]] = {
     EventKind.HANDOFF_OPENED: _handed_off,
     EventKind.OUTCOME_DECIDED: _decided,
     EventKind.FEEDBACK_GIVEN: _feedback,
+    EventKind.ERASED: _erased,
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from staid.store.tables.knowledge import acl_class, calibration, change, chunk, document, embedding
 from staid.store.tables.ledger import approval, call, reservation
+from staid.store.tables.privacy import hold, subject
 from staid.store.tables.runs import content, conversation, handoff, journal, parked, run, seal
 from staid.store.tables.shared import metadata
 
@@ -19,10 +20,12 @@ __all__ = [
     "document",
     "embedding",
     "handoff",
+    "hold",
     "journal",
     "metadata",
     "parked",
     "reservation",
     "run",
     "seal",
+    "subject",
 ]

@@ -1,0 +1,162 @@
+"""Erasure, holds and readings from the command line, on a real file."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from staid.domain.errors import StoreFull
+from staid.store.readings import SqlReadings
+
+Run = Callable[..., Any]
+WORDS = "annual plans for Wilhelmina Zuckerkandl"
+KNOWN = f"Are {WORDS} refunded within 30 days of the purchase?"
+UNKNOWN = "Do whales sing at Wilhelmina Zuckerkandl?"
+
+
+def lived_in(ready: Run) -> list[str]:
+    """Let ada leave something of every kind; return her runs."""
+    asked = [
+        ready("ask", KNOWN, "--as", "user:ada", "--agent", "support", "--key", "zucker-key"),
+        ready("ask", UNKNOWN, "--as", "user:ada", "--agent", "support"),
+        ready("ask", "Please refund 200 for order Z9ZUCKER", "--as", "user:ada", "--agent", "desk"),
+        ready("ask", "Please refund 40 for order Z8ZUCKER", "--as", "user:ada", "--agent", "desk"),
+        ready("ask", "Please refund 210 for order Z7ZUCKER", "--as", "user:ada", "--agent", "desk"),
+    ]
+    outcomes = [said.body for said in asked]
+    assert [o["outcome"] for o in outcomes] == [
+        "answer", "abstention", "pending", "answer", "pending",
+    ]  # fmt: skip
+    handoff = outcomes[1]["handoff"]
+    assert ready("handoffs", "answer", handoff, "Zuckerkandl again", "--as", "user:lead").code == 0
+    run = outcomes[0]["run"]
+    assert ready("feedback", run, "down", "--comment", "Zuckerkandl is angry").code == 0
+    approval = outcomes[4]["approvals"][0]
+    denied = ready("approvals", "deny", approval, "--as", "user:lead", "--reason", "Zuckerkandl")
+    assert denied.body["outcome"]["outcome"] == "refusal"
+    return [outcome["run"] for outcome in outcomes]
+
+
+def bytes_of(folder: Path) -> bytes:
+    """Return every byte that the store has on the disk."""
+    found = sorted((folder / ".staid").glob("staid.db*"))
+    return b"".join(path.read_bytes() for path in found)
+
+
+def test_no_byte_is_left_in_the_files(ready: Run, folder: Path) -> None:
+    """After an erasure neither database nor log holds question, answer, argument, key or name."""
+    runs = lived_in(ready)
+    before = bytes_of(folder)
+    for word in (b"uckerkandl", b"ZUCKER", b"zucker-key", b"user:ada", b"Z9ZUCKER"):
+        assert word in before
+    said = ready("erase", "user:ada", "--reason", "request 4711", "--yes")
+    assert said.code == 0
+    assert (said.body["runs"], said.body["compacted"]) == (sorted(runs), True)
+    assert (said.body["calls"], said.body["handoffs"], len(said.body["revoked"])) == (3, 1, 1)
+    after = bytes_of(folder)
+    for word in (b"uckerkandl", b"ZUCKER", b"zucker-key", b"user:ada"):
+        assert word not in after
+    assert b"30 days of the purchase" in after  # the passage is about no one
+    doctor = ready("doctor")
+    assert [c["state"] for c in doctor.body["checks"] if c["name"] == "journal"] == ["ok"]
+    story = ready("why", runs[0])
+    assert story.code == 0
+    assert "(erased) asked the agent support" in story.body["story"]
+    assert "request 4711" in story.body["story"]
+
+
+def test_erasing_takes_a_confirmation(ready: Run) -> None:
+    """Without --yes nothing is erased, and the error says how to look first."""
+    ready("ask", KNOWN, "--as", "user:ada", "--agent", "support")
+    said = ready("erase", "user:ada")
+    assert (said.code, said.error["code"]) == (2, "ST-536")
+    assert ready("runs", "list").body["runs"][0]["asker"] == "user:ada"
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["erase", "user:ada", "--reason", "Ada asked", "--yes"], "ST-539"),
+        (["erase", "user:ada", "--reason", "for user:ada", "--yes"], "ST-539"),
+        (["erase", "ada", "--yes"], "ST-540"),
+        (["erase", "--yes"], "ST-601"),
+        (["hold", "add", "everybody", "--reason", "x"], "ST-540"),
+        (["hold", "add", "run_1", "--reason", "x"], "ST-306"),
+        (["hold", "release", "hld_1"], "ST-537"),
+    ],
+)
+def test_misuse_is_told(ready: Run, words: list[str], code: str) -> None:
+    """A reason that names, a subject that is none, a hold that is not there: coded, exit 2."""
+    said = ready(*words)
+    assert (said.code, said.error["code"]) == (2, code)
+
+
+def test_a_hold_is_exit_4(ready: Run) -> None:
+    """A held subject is not erased; released, it is."""
+    ready("ask", KNOWN, "--as", "user:ada", "--agent", "support")
+    hold = ready("hold", "add", "user:ada", "--reason", "court order").body
+    assert ready("hold", "list").body["holds"] == [hold]
+    said = ready("erase", "user:ada", "--yes")
+    assert (said.code, said.error["code"]) == (4, "ST-535")
+    assert ready("hold", "release", hold["id"]).body["released_at"] is not None
+    assert ready("hold", "list").body["holds"] == []
+    assert ready("erase", "user:ada", "--yes").code == 0
+    shown = ready("hold", "list", "--all").body["holds"][0]["target"]
+    assert shown.startswith("sub_")
+
+
+def test_an_open_reader_is_told_and_the_bytes_go_later(ready: Run, folder: Path) -> None:
+    """While another process reads, the words are gone from the tables and the command says more."""
+    ready("ask", KNOWN, "--as", "user:ada", "--agent", "support")
+    toml = (folder / "staid.toml").read_text()
+    (folder / "staid.toml").write_text(toml.replace("[agents.support]", BUSY, 1))
+    other = sqlite3.connect(folder / ".staid" / "staid.db", isolation_level=None)
+    other.execute("BEGIN")
+    other.execute("SELECT count(*) FROM journal").fetchone()
+    said = ready("erase", "user:ada", "--yes")
+    assert (said.code, said.body["compacted"]) == (0, False)
+    assert "again" in ready("erase", "user:ada", "--yes", json=False).out
+    other.close()
+    assert ready("erase", "user:ada", "--yes").body["compacted"] is True
+    assert b"uckerkandl" not in bytes_of(folder)
+
+
+BUSY = 'busy_timeout = "100ms"\n[agents.support]'
+
+
+# --- readings ------------------------------------------------------------------------------
+
+
+def test_every_reading_at_the_terminal_is_recorded(ready: Run) -> None:
+    """`why`, `runs show` and `runs compare` each leave who read which run, and verify."""
+    run = ready("ask", KNOWN, "--as", "user:ada", "--agent", "support").body["run"]
+    other = ready("ask", UNKNOWN, "--as", "user:ada", "--agent", "support").body["run"]
+    assert ready("runs", "readers", run).body == {"run": run, "readings": []}
+    for words in (["why", run], ["runs", "show", run], ["runs", "compare", run, other]):
+        assert ready(*words).code == 0
+    found = ready("runs", "readers", run).body["readings"]
+    assert [each["surface"] for each in found] == ["cli why", "cli runs show", "cli runs compare"]
+    assert {each["reader"] for each in found} == {f"user:{found[0]['via']}"}
+    assert len(ready("runs", "readers", other).body["readings"]) == 1
+    assert ready("doctor").code == 0
+    assert ready("why", "run_1").code == 2
+    assert ready("runs", "readers", "run_1").error["code"] == "ST-306"
+
+
+def test_a_full_store_warns_and_tells(ready: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the reading cannot be recorded the operator is told so, and gets the story."""
+    run = ready("ask", KNOWN, "--as", "user:ada", "--agent", "support").body["run"]
+
+    def full(*_given: object, **_more: object) -> None:
+        raise StoreFull
+
+    monkeypatch.setattr(SqlReadings, "record", full)
+    said = ready("why", run)
+    assert (said.code, said.body["outcome"]) == (0, "answer")
+    assert "could not be recorded" in said.err
+    assert json.loads(said.out)["run"] == run
