@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import Column, Connection, Row, Table, delete, select, update
 
@@ -143,7 +143,7 @@ def _runs(connection: Connection, token: str) -> dict[str, Row[Any]]:
     found = select(run.id, run.state, run.started_at).where(
         (run.asker == token) | run.id.in_(called)
     )
-    return {row.id: row for row in connection.execute(found)}
+    return {row.id: row for row in cast("Iterable[Row[Any]]", connection.execute(found))}
 
 
 def _contents(connection: Connection, token: str, runs: Sequence[str]) -> dict[str, list[str]]:
@@ -162,7 +162,7 @@ def _contents(connection: Connection, token: str, runs: Sequence[str]) -> dict[s
     return found
 
 
-def _collect(rows: Iterable[Row[Any]], wanted: set[str], found: dict[str, list[str]]) -> set[str]:
+def _collect(rows: Iterable[Any], wanted: set[str], found: dict[str, list[str]]) -> set[str]:
     seen: set[str] = set()
     for row in rows:
         if row.content in wanted:
@@ -176,7 +176,9 @@ def _collect(rows: Iterable[Row[Any]], wanted: set[str], found: dict[str, list[s
 def _calls(connection: Connection, token: str) -> list[Row[Any]]:
     call = tables.call
     query = select(call.c.id, call.c.run, call.c.tool, call.c.digest, call.c.state)
-    return list(connection.execute(query.where(call.c.subject == token)))
+    return list(
+        cast("Iterable[Row[Any]]", connection.execute(query.where(call.c.subject == token)))
+    )
 
 
 def _revoke(connection: Connection, calls: Sequence[Row[Any]], at: datetime) -> list[Row[Any]]:

@@ -8,7 +8,18 @@ from datetime import datetime
 from secrets import token_hex
 from typing import cast
 
-from sqlalchemy import Connection, column, func, insert, inspect, select, table, update
+from sqlalchemy import (
+    Connection,
+    Integer,
+    Text,
+    column,
+    func,
+    insert,
+    inspect,
+    select,
+    table,
+    update,
+)
 
 from staid.store import tables
 from staid.store.engine import Store
@@ -17,8 +28,15 @@ from staid.store.tables.shared import TIME
 
 _OUTBOX = table(
     "outbox",
-    *(column(name) for name in ("id", "sink", "run", "kind", "seq", "state", "attempts")),
-    *(column(name, TIME) for name in ("next_at", "at")),
+    column("id", Text),
+    column("sink", Text),
+    column("run", Text),
+    column("kind", Text),
+    column("seq", Integer),
+    column("state", Text),
+    column("attempts", Integer),
+    column("next_at", TIME),
+    column("at", TIME),
 )
 
 _EMPTIED = ("content", "run", "call", "approval", "handoff", "conversation", "parked", "subject")

@@ -212,9 +212,9 @@ def _actor_fields(actor: Actor) -> dict[str, str]:
 
 
 def _actor(recorded: str, known: Mapping[str, str]) -> Actor:
-    fields = json.loads(alias.unmask(recorded, known))
-    via = fields.get("via")
-    return Actor(**{**fields, "via": via.removeprefix("user:") if via is not None else None})
+    fields: dict[str, Any] = json.loads(alias.unmask(recorded, known))
+    via = fields.pop("via", None)
+    return Actor(**fields, via=via.removeprefix("user:") if via is not None else None)
 
 
 def _columns(table: Table, shape: type[Link | Seal]) -> list[Column[Any]]:

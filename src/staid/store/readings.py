@@ -81,7 +81,7 @@ class SqlReadings:
         return [_reading(row, known) for row in rows]
 
 
-def _reading(row: Row[Any], known: dict[str, str]) -> Reading:
+def _reading(row: Row[Any, Any, Any], known: dict[str, str]) -> Reading:
     fact, actor = json.loads(row.fact), json.loads(unmask(row.actor, known))
     via = actor.get("via")
     return Reading(
