@@ -23,6 +23,9 @@ hold_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 def erase(
     subject: Annotated[str, typer.Argument(metavar="SUBJECT", help="user:ada")] = "",
     *,
+    expired: Annotated[
+        bool, typer.Option("--expired", help="What [retention] keeps no longer.")
+    ] = False,
     reason: Annotated[
         str, typer.Option(help="Why; stays in the record, so without a name.")
     ] = privacy.REASON,
@@ -35,6 +38,9 @@ def erase(
 
     Example: staid erase user:ada --reason "request 4711 of the privacy desk" --yes
     """
+    if expired:
+        _expire(subject, vacuum=vacuum)
+        return
     if not subject:
         raise UsageInvalid(detail="nobody is named", hint="Say who: staid erase user:ada")
     project = output.project()
@@ -44,6 +50,19 @@ def erase(
     gone, seconds = privacy.compact(project) if vacuum else (False, 0.0)
     value = {**_json(erased), "compacted": gone, "vacuum_s": round(seconds, 3)}
     output.emit(value, _lines(erased, subject, vacuumed=vacuum, gone=gone))
+
+
+def _expire(subject: str, *, vacuum: bool) -> None:
+    """Apply retention: it is a rule of the project, so that nothing is asked."""
+    if subject:
+        raise UsageInvalid(detail="--expired is about everybody", hint="staid erase --expired")
+    project = output.project()
+    counts = privacy.expire(project)
+    gone, seconds = privacy.compact(project) if vacuum and any(counts.values()) else (False, 0.0)
+    value = {"expired": counts, "compacted": gone, "vacuum_s": round(seconds, 3)}
+    lines = [f"{name}: {count} texts erased" for name, count in counts.items()]
+    nothing = "Nothing has an end: add [retention] to staid.toml."
+    output.emit(value, lines or [nothing])
 
 
 def _confirm(subject: str, *, yes: bool) -> None:

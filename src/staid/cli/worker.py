@@ -29,7 +29,7 @@ async def _work(*, once: bool, every: float) -> None:
         output.say("staid worker: looking for decided runs; Ctrl-C ends it")
     while True:
         done = await work_once(project)
-        if once or done.in_doubt or done.expired or done.resumed or done.failed:
+        if once or done.in_doubt or done.expired or done.resumed or done.failed or done.erased:
             output.emit(_json(done), _lines(done))
         if once:
             return
@@ -42,6 +42,7 @@ def _json(done: Worked) -> dict[str, object]:
         "expired": list(done.expired),
         "resumed": list(done.resumed),
         "failed": [{"run": run, "error": error} for run, error in done.failed],
+        "erased": done.erased,
     }
 
 
@@ -50,4 +51,5 @@ def _lines(done: Worked) -> list[str]:
     lines += [f"expired: {call}" for call in done.expired]
     lines += [f"carried on: {run}" for run in done.resumed]
     lines += [f"not yet: {run}: {error}" for run, error in done.failed]
+    lines += [f"erased: {done.erased} texts that had reached their age"] if done.erased else []
     return lines or ["Nothing to do."]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime, timedelta
 from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from staid.domain.errors import StaidError
 from staid.domain.errors.privacy import ReasonNames, SubjectMalformed
@@ -20,6 +22,12 @@ if TYPE_CHECKING:
 REASON = "the subject asked for it"
 """Why something is erased where nobody says otherwise."""
 
+RETENTION = "retention"
+"""Why something is erased that has reached its age."""
+BETWEEN = timedelta(hours=1)
+"""How long a worker waits between two looks at what has reached its age."""
+
+_expired_at: WeakKeyDictionary[Project, datetime] = WeakKeyDictionary()
 _PRINCIPAL = re.compile(r"(?:user|service|agent):\S(?:.*\S)?|sub_[0-9a-f]{32}")
 _SHORTEST_NAME = 3
 
@@ -42,6 +50,28 @@ def compact(project: Project) -> tuple[bool, float]:
     began = perf_counter()
     done = compact_store(project.wiring.run_store)
     return done, perf_counter() - began
+
+
+def expire(project: Project) -> dict[str, int]:
+    """Take out content that is older than `[retention]` keeps its class; return class -> count."""
+    from staid.store.retention import SqlRetention
+
+    wiring = project.wiring
+    kept = wiring.settings.retention.model_dump(exclude_none=True)
+    now = wiring.clock.now()
+    oldest = {name: now - timedelta(seconds=seconds) for name, seconds in kept.items()}
+    retention = SqlRetention(wiring.run_store, wiring.journal)
+    return retention.expire(oldest, order(project, RETENTION))
+
+
+def expire_when_due(project: Project) -> dict[str, int]:
+    """Do what `expire` does, at most once an hour in one process; else return nothing."""
+    now = project.wiring.clock.now()
+    last = _expired_at.get(project)
+    if last is not None and now - last < BETWEEN:
+        return {}
+    _expired_at[project] = now
+    return expire(project)
 
 
 def order(project: Project, reason: str) -> Order:

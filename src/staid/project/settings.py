@@ -123,6 +123,16 @@ class McpSettings(_Strict):
         return self
 
 
+class RetentionSettings(_Strict):
+    """`[retention]`: how long content of each class is kept; None keeps it."""
+
+    conversation: Duration | None = None
+    passages: Duration | None = None
+    model: Duration | None = None
+    calls: Duration | None = None
+    feedback: Duration | None = None
+
+
 class Settings(_Strict):
     """Everything in `staid.toml`, with the folder it was found in."""
 
@@ -134,6 +144,7 @@ class Settings(_Strict):
     directory: DirectorySettings = DirectorySettings()
     gates: GateSettings = GateSettings()
     mcp: dict[str, McpSettings] = Field(default_factory=dict[str, McpSettings])
+    retention: RetentionSettings = RetentionSettings()
 
     @property
     def state(self) -> Path:
@@ -209,6 +220,7 @@ def _paths(raw: Mapping[str, Any]) -> list[tuple[str, ...]]:
         ("grounding", GroundingSettings),
         ("directory", DirectorySettings),
         ("gates", GateSettings),
+        ("retention", RetentionSettings),
     ):
         found += [(section, key) for key in model.model_fields]
     for section, model in (

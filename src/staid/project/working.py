@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from staid.domain.call import CallState
 from staid.domain.errors import StaidError
 from staid.project.deciding import carry_on
+from staid.project.privacy import expire_when_due
 
 if TYPE_CHECKING:
     from staid.project.project import Project
@@ -24,6 +25,8 @@ class Worked:
     """Runs that went on because nothing in them waits any more."""
     failed: tuple[tuple[str, str], ...]
     """Runs that could not go on now, with the error; the next round tries again."""
+    erased: int = 0
+    """Contents that had reached their age."""
 
 
 async def work_once(project: Project) -> Worked:
@@ -45,9 +48,11 @@ async def work_once(project: Project) -> Worked:
                 resumed.append(run.run)
         except StaidError as error:
             failed.append((run.run, str(error)))
+    expired = await wiring.parts.off_loop(expire_when_due, project)
     return Worked(
         tuple(r.call.id for r in swept.in_doubt),
         tuple(r.call.id for r in swept.expired),
         tuple(resumed),
         tuple(failed),
+        sum(expired.values()),
     )

@@ -216,21 +216,21 @@ def _ledger(connection: Connection, token: str, alias: str, journal: Journal) ->
         connection.execute(
             update(approval)
             .where(approval.c.call.in_(some))
-            .values(_worded(approval, ("message", "preview", "reason", "provenance")))
+            .values(worded(approval, ("message", "preview", "reason", "provenance")))
         )
         counted = select(held).where(held.c.call.in_(some))
         for row in connection.execute(counted).all():
             place = (held.c.call == row.call) & (held.c.budget == row.budget)
             connection.execute(update(held).where(place).values(key=journal.alias(row.key)))
-    words = _worded(call, LEDGER_WORDS)
+    words = worded(call, LEDGER_WORDS)
     connection.execute(
         update(call).where(call.c.subject == token).values(subject=alias, arguments="{}", **words)
     )
     return len(mine)
 
 
-def _worded(table: Table, names: Iterable[str]) -> dict[str, object]:
-    """Return for each of these columns that exists what stands there afterwards."""
+def worded(table: Table, names: Iterable[str]) -> dict[str, object]:
+    """Return for each of these columns that exists what stands there after an erasure."""
     return {name: _blank(table.c[name]) for name in names if name in table.c}
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
-from secrets import token_hex
 from typing import cast
 
 from sqlalchemy import (
@@ -28,7 +27,6 @@ from staid.store.tables.shared import TIME
 
 _OUTBOX = table(
     "outbox",
-    column("id", Text),
     column("sink", Text),
     column("run", Text),
     column("kind", Text),
@@ -72,7 +70,6 @@ def _ends(connection: Connection, runs: Sequence[str]) -> dict[str, int]:
 
 def _request(sink: str, run: str, seq: int, at: datetime) -> dict[str, object]:
     return {
-        "id": f"out_{token_hex(13)}",
         "sink": sink,
         "run": run,
         "kind": "forget",
