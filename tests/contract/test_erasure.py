@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from itertools import count
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, select, update
+from sqlalchemy import insert, inspect, select, text, update
 
 from staid.domain.errors.privacy import HoldNotFound, SubjectHeld
 from staid.domain.events import Content, Event, EventKind
@@ -15,11 +16,13 @@ from staid.domain.ids import ConversationId, HandoffId, RunId
 from staid.domain.label import Label
 from staid.domain.principal import Actor
 from staid.domain.records import Ending, Handoff, RunStart
+from staid.gates.budget import Draw
 from staid.store import tables
 from staid.store.engine import Store
 from staid.store.erasure import IN_PROGRESS, Order, SqlErasure
 from staid.store.holds import SqlHolds
 from staid.store.journal import Journal
+from staid.store.reservations import totals
 from staid.store.runs import SqlRecords
 
 NOW = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
@@ -279,3 +282,54 @@ def test_the_erasure_is_itself_recorded(records: SqlRecords, erasure: SqlErasure
     row = records.rows("erasures_2026-05-01")[0]
     assert (row.fact["subject"], row.fact["runs"], row.actor.via) == ("(erased)", 1, "root")
     assert found.alias.startswith("sub_")
+
+
+def test_every_sink_that_was_to_have_a_run_is_asked_to_forget_it(
+    store: Store, records: SqlRecords, erasure: SqlErasure
+) -> None:
+    """What was sent has to be forgotten there; what waits is not sent any more; others stay."""
+    for run, who in (("run_1", "user:ada"), ("run_2", "user:bob")):
+        run_of(records, run, who, "what")
+    columns = "sink TEXT, run TEXT, kind TEXT, seq INTEGER, state TEXT, attempts INTEGER"
+    times = {"sqlite": "TEXT", "postgresql": "TIMESTAMPTZ"}[store.dialect]
+    sent = [("phoenix", "run_1", "sent"), ("file", "run_1", "waiting"), ("file", "run_2", "sent")]
+    with store.write() as connection:
+        if not inspect(connection).has_table("outbox"):
+            connection.exec_driver_sql(
+                f"CREATE TABLE outbox ({columns}, next_at {times}, at {times})"
+            )
+        for sink, run, state in sent:
+            connection.execute(
+                text(
+                    "INSERT INTO outbox (sink, run, kind, seq, state, attempts, at) "
+                    "VALUES (:sink, :run, 'run', 0, :state, 0, CURRENT_TIMESTAMP)"
+                ),
+                {"sink": sink, "run": run, "state": state},
+            )
+    assert erasure.erase("user:ada", ORDER).asked == 2
+    with store.read() as connection:
+        rows = connection.execute(text("SELECT sink, run, kind, state FROM outbox")).all()
+    assert sorted(map(tuple, rows)) == [
+        ("file", "run_1", "forget", "waiting"),
+        ("file", "run_1", "run", "skipped"),
+        ("file", "run_2", "run", "sent"),
+        ("phoenix", "run_1", "forget", "waiting"),
+        ("phoenix", "run_1", "run", "sent"),
+    ]
+
+
+def test_an_erasure_refills_no_budget(
+    store: Store, journal: Journal, records: SqlRecords, erasure: SqlErasure
+) -> None:
+    """What was drawn under the subject's name still counts for whoever comes back under it."""
+    run_of(records, "run_1", "user:ada", "what")
+    waiting_call(store, "run_1", "user:ada", state="done")
+    with store.write() as connection:
+        connection.execute(update(tables.reservation).values(state="captured"))
+    erasure.erase("user:ada", ORDER)
+    assert "user:ada" not in everything(store)
+    draw = Draw("refunds", "user:ada", Decimal(1), Decimal(100), timedelta(days=1))
+    other = Draw("refunds", "user:bob", Decimal(1), Decimal(100), timedelta(days=1))
+    with store.write() as connection:
+        found = totals(store, connection, [draw, other], NOW, journal.alias)
+    assert found == {draw.slot: Decimal(40), other.slot: Decimal(0)}

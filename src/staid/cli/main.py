@@ -32,6 +32,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "mcp-gateway": ("staid.cli.mcp_gateway", "Put the gate before MCP servers."),
     "eval": ("staid.cli.eval", "Run the eval set; block a merge on a shown drop."),
     "erase": ("staid.cli.erase", "Take a person out of the record."),
+    "export": ("staid.cli.export", "What leaves the store."),
     "hold": ("staid.cli.erase", "What must not be erased."),
     "worker": ("staid.cli.worker", "Carry on decided runs, find lost executions."),
     "serve": ("staid.cli.serve", "Serve the console and the HTTP API."),

@@ -9,9 +9,9 @@ from staid.project.privacy import readings, told_reading
 from staid.store.readings import Reading
 
 
-def note_reading(run: str, surface: str) -> None:
-    """Record that the operator reads a run; where that fails, say so and go on."""
-    error = told_reading(output.project(), run, surface)
+def note_reading(surface: str, *runs: str) -> None:
+    """Record that the operator reads these runs; where that fails, say so and go on."""
+    error = told_reading(output.project(), runs, surface)
     if error is not None:
         output.say(f"This reading could not be recorded ({error.code}): {error.message}")
 

@@ -77,7 +77,7 @@ def show(run: Run) -> None:
     if record.outcome is None:
         output.emit(_record_json(record), [f"{run} is {record.state}; it has no outcome yet."])
         return
-    note_reading(run, "cli runs show")
+    note_reading("cli runs show", run)
     outcome = outcome_of(run, records.rows(run))
     value = {**_record_json(record), **output.outcome_json(outcome)}
     output.emit(value, lambda: output.outcome_lines(outcome))
@@ -106,7 +106,7 @@ def compare(first: Run, second: Run) -> None:
 def _story(run: str, verb: str) -> Story:
     records = output.project().wiring.records
     records.run(run)  # a clear error for an unknown one
-    note_reading(run, f"cli {verb}")
+    note_reading(f"cli {verb}", run)
     return tell(run, records.rows(run))
 
 

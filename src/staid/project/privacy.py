@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
@@ -15,6 +15,7 @@ from staid.domain.principal import Actor
 
 if TYPE_CHECKING:
     from staid.project.project import Project
+    from staid.store.about import SqlAbout
     from staid.store.erasure import Erased, Order, SqlErasure
     from staid.store.holds import Hold, SqlHolds
     from staid.store.readings import SqlReadings
@@ -113,6 +114,14 @@ def readings(project: Project) -> SqlReadings:
     return SqlReadings(wiring.run_store, wiring.journal, wiring.clock)
 
 
+def about(project: Project) -> SqlAbout:
+    """Return what the project holds about subjects."""
+    from staid.store.about import SqlAbout
+
+    wiring = project.wiring
+    return SqlAbout(wiring.run_store, wiring.journal, readings(project))
+
+
 def operator_token(project: Project) -> str:
     """Return the token of the account that runs this process."""
     return f"user:{project.wiring.via or 'unknown'}"
@@ -136,15 +145,15 @@ def check_reason(subject: str, reason: str) -> None:
         raise ReasonNames(subject=subject)
 
 
-def told_reading(project: Project, run: str, surface: str) -> StaidError | None:
-    """Record that the operator reads a run; return the error where the store cannot take it.
+def told_reading(project: Project, runs: Sequence[str], surface: str) -> StaidError | None:
+    """Record that the operator reads these runs; return the error where the store cannot take it.
 
     The operator's own terminal still tells: who owns the machine can read the file anyway, and a
     full disk is when the reason of an outage is looked for.
     """
     try:
-        note = partial(readings(project).record, run, operator_token(project), surface)
-        note(via=project.wiring.via)
+        who = operator_token(project)
+        readings(project).record(runs, who, surface, via=project.wiring.via)
     except StaidError as error:
         return error
     return None

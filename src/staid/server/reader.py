@@ -142,7 +142,7 @@ class Reader:
     def _record_reading(self, run: str) -> None:
         """Record that this principal reads somebody else's run, before anything of it is shown."""
         try:
-            readings(self._project).record(run, self._principal.token, self._surface)
+            readings(self._project).record([run], self._principal.token, self._surface)
         except StaidError as error:
             raise ReadingUnrecorded(run=run) from error
 

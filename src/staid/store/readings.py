@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,14 +45,18 @@ class SqlReadings:
         self._journal = journal
         self._clock = clock
 
-    def record(self, run: str, reader: str, surface: str, *, via: str | None = None) -> None:
-        """Record one reading; durable when this returns. Raises the store's errors."""
+    def record(
+        self, runs: Sequence[str], reader: str, surface: str, *, via: str | None = None
+    ) -> None:
+        """Record that these runs are read; durable when this returns. Raises the store's errors."""
         now = self._clock.now()
         actor = Actor("human", reader, via)
-        event = Event(EventKind.RUN_READ, now, actor, {"run": run, "surface": surface})
+        events = [
+            Event(EventKind.RUN_READ, now, actor, {"run": run, "surface": surface}) for run in runs
+        ]
         chain = f"{CHAIN}{now:%Y-%m-%d}"
         with self._store.write() as connection:
-            self._journal.append(connection, chain, [event])
+            self._journal.append(connection, chain, events)
             # Sealed each time: a reading that is cut off later is missed.
             self._journal.seal(connection, chain)
 

@@ -77,7 +77,7 @@ class SqlRetention:
         return len(contents)
 
 
-def _expired(name: str, before: datetime, held: Sequence[str]) -> Select[Any]:
+def _expired(name: str, before: datetime, held: Sequence[str]) -> Select[Any, Any]:
     """Select facts of a class that are old enough and whose content is there and not needed."""
     journal, content, run = tables.journal.c, tables.content.c, tables.run.c
     kinds = [kind.value for kind in CLASSES[name]]

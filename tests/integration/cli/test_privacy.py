@@ -160,3 +160,81 @@ def test_a_full_store_warns_and_tells(ready: Run, monkeypatch: pytest.MonkeyPatc
     assert (said.code, said.body["outcome"]) == (0, "answer")
     assert "could not be recorded" in said.err
     assert json.loads(said.out)["run"] == run
+
+
+# --- export --------------------------------------------------------------------------------
+
+
+def test_a_subject_gets_everything_about_it_and_nothing_about_others(
+    ready: Run, folder: Path
+) -> None:
+    """Questions, answers, calls, requests, hand-offs, feedback and readings are in one document."""
+    runs = lived_in(ready)
+    other = ready("ask", f"{KNOWN} says Beatrix", "--as", "user:bea", "--agent", "support").body
+    ready("why", runs[0])
+    said = ready("export", "subject", "user:ada", "--out", "ada.json")
+    assert (said.code, said.body["runs"], said.body["calls"]) == (0, 5, 3)
+    path = folder / "ada.json"
+    assert path.stat().st_mode & 0o777 == 0o600
+    text = path.read_text("utf-8")
+    found = json.loads(text)
+    assert [run["id"] for run in found["runs"]] == runs
+    bodies = [fact["content"] for run in found["runs"] for fact in run["facts"] if fact["content"]]
+    told = json.dumps(bodies, ensure_ascii=False)
+    for word in (KNOWN, UNKNOWN, "Zuckerkandl is angry", "Zuckerkandl again", "within 30 days"):
+        assert word in told
+    assert {call["arguments"]["order_id"] for call in found["calls"]} == {
+        "Z9ZUCKER", "Z8ZUCKER", "Z7ZUCKER",
+    }  # fmt: skip
+    assert (len(found["approvals"]), len(found["handoffs"])) == (2, 1)
+    surfaces = [each["surface"] for each in found["runs"][0]["read_by"]]
+    assert surfaces == ["cli why", "cli export subject"]
+    assert "Beatrix" not in text
+    assert other["run"] not in text
+
+
+def test_a_teammate_gets_what_they_did_and_not_what_was_asked(ready: Run) -> None:
+    """The approver's document has decisions and answers, and no word of the asker."""
+    lived_in(ready)
+    found = ready("export", "subject", "user:lead").body
+    assert (found["runs"], found["calls"]) == ([], [])
+    assert [each["decision"] for each in found["decided"]] == ["deny"]
+    assert len(found["answered"]) == 1
+    kinds = {each["kind"] for each in found["acted"]}
+    assert kinds == {"approval.decided", "handoff.answered"}
+    assert "30 days" not in json.dumps(found)
+    assert "user:ada" not in json.dumps(found)
+
+
+def test_an_export_overwrites_nothing(ready: Run, folder: Path) -> None:
+    """An existing file is left alone, a folder gets a file of its own, once."""
+    (folder / "there.json").write_text("mine")
+    said = ready("export", "subject", "user:ada", "--out", "there.json")
+    assert (said.code, said.error["code"]) == (2, "ST-541")
+    assert (folder / "there.json").read_text() == "mine"
+    (folder / "out").mkdir()
+    assert ready("export", "subject", "user:ada", "--out", "out").code == 0
+    assert (folder / "out" / "subject.json").is_file()
+    assert ready("export", "subject", "user:ada", "--out", "out").code == 2
+    assert ready("export", "subject", "ada").error["code"] == "ST-540"
+
+
+# --- retention -----------------------------------------------------------------------------
+
+
+def test_expired_content_goes_by_command_and_by_worker(ready: Run, folder: Path) -> None:
+    """`erase --expired` prints its counts; the worker does the same, once an hour."""
+    lived_in(ready)
+    assert ready("erase", "--expired").body["expired"] == {}
+    toml = (folder / "staid.toml").read_text()
+    (folder / "staid.toml").write_text(f'{toml}\n[retention]\nfeedback = "1ms"\n')
+    assert ready("erase", "--expired", "user:ada").code == 2
+    assert ready("worker", "--once").body["erased"] == 1
+    assert ready("erase", "--expired").body["expired"] == {"feedback": 0}
+    (folder / "staid.toml").write_text(f'{toml}\n[retention]\ncalls = "1ms"\nmodel = "1ms"\n')
+    said = ready("erase", "--expired").body
+    assert said["expired"]["calls"] > 0
+    assert said["compacted"] is True
+    assert b"Z8ZUCKER" not in bytes_of(folder).replace(b"order Z8ZUCKER", b"")
+    assert b"Z9ZUCKER" in bytes_of(folder)  # nobody has decided it yet
+    assert ready("doctor").code == 0
