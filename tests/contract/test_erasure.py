@@ -266,13 +266,16 @@ def test_a_hold_blocks_until_it_is_released(
     assert "user:ada" not in everything(store)
 
 
-def test_a_run_in_progress_is_told(records: SqlRecords, erasure: SqlErasure) -> None:
-    """A young run may still write after the erasure, and is named; an old one was cut off."""
+def test_a_run_in_progress_is_told(store: Store, records: SqlRecords, erasure: SqlErasure) -> None:
+    """A young run, or a call that is executing, may still write and is named; an old one not."""
     for run, at in (("run_1", NOW), ("run_2", NOW - IN_PROGRESS)):
         start = RunStart(RunId(run), ConversationId(run), "support", "user:ada", at)
         records.begin(start, [said(EventKind.RUN_STARTED, "user:ada", run)])
+    run_of(records, "run_3", "user:ada", "what")
+    waiting_call(store, "run_3", "user:ada", state="executing")
     found = erasure.erase("user:ada", ORDER)
-    assert (found.runs, found.in_progress) == (("run_1", "run_2"), ("run_1",))
+    assert found.runs == ("run_1", "run_2", "run_3")
+    assert found.in_progress == ("run_1", "run_3")
 
 
 def test_the_erasure_is_itself_recorded(records: SqlRecords, erasure: SqlErasure) -> None:

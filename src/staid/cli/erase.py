@@ -102,7 +102,9 @@ def _lines(erased: Erased, subject: str, *, vacuumed: bool, gone: bool) -> list[
     for run in erased.in_progress:
         lines += output.paragraph(f"{run} may still be in progress: erase again when it is over.")
     if vacuumed and not gone:
-        told = "Somebody reads the store: erased bytes stay in its files. When it is idle, again: "
+        told = (
+            "Erased bytes stay in the file: somebody reads it, or the disk is full. Later, again: "
+        )
         lines += output.paragraph(f"{told}staid erase {subject} --yes")
     return lines
 

@@ -21,6 +21,7 @@ from staid.domain.principal import Actor
 from staid.gates.approval import Move, sources
 from staid.gates.facts import GATE
 from staid.store import forgetting, holds, reservations, subjects, tables
+from staid.store.call_rows import aware
 from staid.store.engine import Store
 from staid.store.journal import Journal
 from staid.store.subjects import chunks
@@ -84,7 +85,9 @@ class SqlErasure:
             runs = _runs(connection, name)
             taken = _contents(connection, name, sorted(runs))
             holds.check(connection, name, alias, [*runs, *taken])
-            revoked = _revoke(connection, _calls(connection, name), order.at)
+            calls = _calls(connection, name)
+            at_work = {row.run for row in calls if row.state == CallState.EXECUTING.value}
+            revoked = _revoke(connection, calls, order.at)
             found = Erased(
                 alias=alias,
                 runs=tuple(sorted({*runs, *taken})),
@@ -92,7 +95,7 @@ class SqlErasure:
                 calls=_ledger(connection, name, alias, self._journal),
                 handoffs=_handoffs(connection, name, alias),
                 revoked=tuple(row.id for row in revoked),
-                in_progress=_in_progress(runs, order.at),
+                in_progress=_in_progress(runs, at_work, order.at),
                 named=_names(connection, name, alias),
             )
             _end_runs(connection, name, alias, order.at)
@@ -276,11 +279,10 @@ def _end_runs(connection: Connection, token: str, alias: str, at: datetime) -> N
     connection.execute(update(talk).where(talk.c.asker == token).values(asker=alias))
 
 
-def _in_progress(runs: Mapping[str, Row[Any]], now: datetime) -> tuple[str, ...]:
+def _in_progress(runs: Mapping[str, Row[Any]], at_work: set[str], now: datetime) -> tuple[str, ...]:
     young = now - IN_PROGRESS
     return tuple(
         run
         for run, row in sorted(runs.items())
-        if row.state == "running"
-        and row.started_at.replace(tzinfo=row.started_at.tzinfo or now.tzinfo) > young
+        if run in at_work or (row.state == "running" and (aware(row.started_at) or now) > young)
     )

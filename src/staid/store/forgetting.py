@@ -82,7 +82,9 @@ def _request(sink: str, run: str, seq: int, at: datetime) -> dict[str, object]:
 
 
 def compact(store: Store) -> bool:
-    """Leave no byte of what was deleted in the store's files; False while somebody reads on.
+    """Leave no byte of what was deleted in the store's files; False where that has to wait.
+
+    It has to wait while somebody reads on, and while the disk has no room for a second copy.
 
     SQLite: the file is written anew and the write-ahead log cut off. PostgreSQL: dead rows are
     made free for reuse; its own log and backups keep what they hold until they expire.
@@ -98,7 +100,7 @@ def compact(store: Store) -> bool:
         driver.execute("VACUUM")
         busy = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
     except sqlite3.OperationalError as error:
-        if "locked" in str(error) or "busy" in str(error):
+        if any(word in str(error) for word in ("locked", "busy", "full")):
             return False
         raise store.coded(error) from error
     finally:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate
 from typing import Literal, TypeAlias, get_args
 
 Kind: TypeAlias = Literal["secret", "email", "iban", "card", "national", "ip", "phone"]
@@ -21,6 +23,7 @@ MARKER = re.compile(
 
 _SHORTEST_CARD, _LONGEST_CARD = 13, 19
 _PHONE_DIGITS = range(7, 16)
+_DOUBLED = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
 
 _SECRET = re.compile(
     r"eyJ[\w-]{8,4096}\.[\w-]{4,}\.[\w-]*"  # JSON web token
@@ -84,24 +87,43 @@ def find(kind: Kind, text: str) -> Iterable[Span]:
 
 def is_card(digits: str) -> bool:
     """Return whether these digits, without separators, are a card number by length and Luhn."""
-    return _SHORTEST_CARD <= len(digits) <= _LONGEST_CARD and digits.isdecimal() and _luhn(digits)
+    return digits.isdecimal() and _Sums(digits).card(0, len(digits))
 
 
-def _luhn(digits: str) -> bool:
-    total = 0
-    for place, digit in enumerate(reversed(digits)):
-        value = int(digit) * (1 + place % 2)
-        total += value - 9 if value > 9 else value
-    return total % 10 == 0 and any(digit != "0" for digit in digits)
+class _Sums:
+    """Luhn sums of every window of a row of digits, each in a constant number of steps."""
+
+    def __init__(self, digits: str) -> None:
+        values = [int(digit) for digit in digits]
+        # Which digits count double depends on where a window ends: one running sum for each case.
+        self._sums = [
+            list(
+                accumulate(
+                    (_DOUBLED[v] if place % 2 == odd else v for place, v in enumerate(values)),
+                    initial=0,
+                )
+            )
+            for odd in (0, 1)
+        ]
+
+    def card(self, start: int, end: int) -> bool:
+        """Return whether the digits from `start` before `end` are a card by length and Luhn."""
+        if not _SHORTEST_CARD <= end - start <= _LONGEST_CARD:
+            return False
+        sums = self._sums[end % 2]
+        total = sums[end] - sums[start]
+        return total > 0 and total % 10 == 0
 
 
 def _cards(text: str) -> Iterator[Span]:
     """Yield card numbers, also after or before other numbers with a separator between."""
     for found in _DIGITS.finditer(text):
         groups = [(g.start(), g.end()) for g in re.finditer(r"\d+", found[0])]
+        counts = list(accumulate((end - start for start, end in groups), initial=0))
+        sums = _Sums("".join(found[0][start:end] for start, end in groups))
         first = 0
         while first < len(groups):
-            last = _card_from(found[0], groups, first)
+            last = _card_from(sums, counts, first)
             if last is None:
                 first += 1
                 continue
@@ -109,15 +131,13 @@ def _cards(text: str) -> Iterator[Span]:
             first = last + 1
 
 
-def _card_from(text: str, groups: list[Span], first: int) -> int | None:
+def _card_from(sums: _Sums, counts: Sequence[int], first: int) -> int | None:
     """Return the last group of the longest card number that begins with this group."""
-    best, digits = None, ""
-    for place in range(first, len(groups)):
-        start, end = groups[place]
-        digits += text[start:end]
-        if len(digits) > _LONGEST_CARD:
+    best = None
+    for place in range(bisect_left(counts, counts[first] + _SHORTEST_CARD) - 1, len(counts) - 1):
+        if counts[place + 1] - counts[first] > _LONGEST_CARD:
             break
-        if is_card(digits):
+        if sums.card(counts[first], counts[place + 1]):
             best = place
     return best
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import re
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import isfinite
@@ -166,10 +167,12 @@ def _once_masked(text: str, rules: Rules) -> str:
 def _replaced(text: str, kind: str, spans: Iterable[Span]) -> str:
     """Return the text with markers for these places, outside the markers that stand there."""
     taken = [found.span() for found in MARKER.finditer(text)]
+    ends = [end for _, end in taken]
     parts: list[str] = []
     last = 0
     for start, end in sorted(spans):
-        overlaps = any(start < stop and begin < end for begin, stop in taken)
+        place = bisect_right(ends, start)
+        overlaps = place < len(taken) and taken[place][0] < end
         if start < last or end <= start or overlaps:
             continue
         parts += [text[last:start], _marker(kind, end - start)]

@@ -70,6 +70,22 @@ def test_no_byte_is_left_in_the_files(ready: Run, folder: Path) -> None:
     assert "request 4711" in story.body["story"]
 
 
+def test_what_earlier_writes_left_behind_goes_too(ready: Run, folder: Path) -> None:
+    """Pages that were freed long before still hold words; an erasure writes the file anew."""
+    ready("ask", KNOWN, "--as", "user:ada", "--agent", "support")
+    store = sqlite3.connect(folder / ".staid" / "staid.db", isolation_level=None)
+    store.execute("PRAGMA secure_delete = OFF")
+    store.execute("INSERT INTO parked VALUES ('run_x', 1, ?, NULL, NULL)", ["LEFTOVER " * 5000])
+    store.execute("DELETE FROM parked WHERE run = 'run_x'")
+    store.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    store.close()
+    assert b"LEFTOVER" in bytes_of(folder)
+    assert ready("erase", "user:ada", "--yes", "--no-vacuum").body["compacted"] is False
+    assert b"LEFTOVER" in bytes_of(folder)
+    assert ready("erase", "user:ada", "--yes").body["compacted"] is True
+    assert b"LEFTOVER" not in bytes_of(folder)
+
+
 def test_erasing_takes_a_confirmation(ready: Run) -> None:
     """Without --yes nothing is erased, and the error says how to look first."""
     ready("ask", KNOWN, "--as", "user:ada", "--agent", "support")
@@ -183,6 +199,9 @@ def test_a_subject_gets_everything_about_it_and_nothing_about_others(
     told = json.dumps(bodies, ensure_ascii=False)
     for word in (KNOWN, UNKNOWN, "Zuckerkandl is angry", "Zuckerkandl again", "within 30 days"):
         assert word in told
+    passages = [f for run in found["runs"] for f in run["facts"] if f["kind"] == "passage.kept"]
+    assert passages
+    assert [f["content"] for f in passages if f["content"]] == []  # about no one
     assert {call["arguments"]["order_id"] for call in found["calls"]} == {
         "Z9ZUCKER", "Z8ZUCKER", "Z7ZUCKER",
     }  # fmt: skip

@@ -107,6 +107,22 @@ def test_names_come_through_a_port() -> None:
     assert redact("Ada", Rules(names=known_names([]))) == "Ada"
 
 
+def test_a_marker_lays_its_neighbour_bare() -> None:
+    """What only a number before it hid is found in the same call: a second one adds nothing."""
+    assert redact("4111111111111111sk-abcdefghijklmnop1234", MASKED) == "[card:16][secret:23]"
+
+
+def test_a_name_inside_a_marker_is_none() -> None:
+    """A finder of names that knows the word of a marker does not touch the marker."""
+    rules = Rules(names=known_names(["email"]))
+    assert redact("ada@example.com", rules) == "[email:15]"
+
+
+def test_two_cards_in_a_row_both_go() -> None:
+    """Of two card numbers with nothing but a space between them neither stays."""
+    assert redact("4111111111111111 5500005555555559", MASKED) == "[card:16] [card:16]"
+
+
 def test_what_is_too_deep_is_replaced() -> None:
     """A value nested deeper than anybody reads leaves as a marker, not as an error."""
     deep: object = "ada@example.com"
