@@ -118,9 +118,10 @@ class _Sums:
 def _cards(text: str) -> Iterator[Span]:
     """Yield card numbers, also after or before other numbers with a separator between."""
     for found in _DIGITS.finditer(text):
-        groups = [(g.start(), g.end()) for g in re.finditer(r"\d+", found[0])]
+        whole = found[0]
+        groups = [(g.start(), g.end()) for g in re.finditer(r"\d+", whole)]
         counts = list(accumulate((end - start for start, end in groups), initial=0))
-        sums = _Sums("".join(found[0][start:end] for start, end in groups))
+        sums = _Sums("".join(whole[start:end] for start, end in groups))
         first = 0
         while first < len(groups):
             last = _card_from(sums, counts, first)
