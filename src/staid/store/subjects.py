@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from sqlalchemy import Connection, delete, select
-from sqlalchemy.dialects.postgresql import insert as postgres_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy.engine.interfaces import DBAPICursor
 
 from staid.store import tables
 
@@ -17,10 +16,17 @@ CHUNK = 500
 def keep(connection: Connection, met: Mapping[str, str]) -> None:
     """Keep whose these aliases are, in the transaction of the facts that name them."""
     if met:
-        make = postgres_insert if connection.dialect.name == "postgresql" else sqlite_insert
-        # In one order everywhere: two writers of the same new names must not wait for each other.
-        rows = [{"alias": alias, "token": met[alias]} for alias in sorted(met)]
-        connection.execute(make(tables.subject).on_conflict_do_nothing(), rows)
+        put(connection.connection.cursor(), connection.dialect.name, met)
+
+
+def put(cursor: DBAPICursor, dialect: str, met: Mapping[str, str]) -> None:
+    """Do what `keep` does on the driver's own cursor: this is on the path of every fact."""
+    mark = "%s" if dialect == "postgresql" else "?"
+    # In one order everywhere: two writers of the same new names must not wait for each other.
+    cursor.executemany(
+        f"INSERT INTO subject (alias, token) VALUES ({mark}, {mark}) ON CONFLICT DO NOTHING",  # noqa: S608 - the mark alone is put in
+        sorted(met.items()),
+    )
 
 
 def tokens(connection: Connection, aliases: Iterable[str]) -> dict[str, str]:
