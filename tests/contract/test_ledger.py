@@ -122,7 +122,7 @@ def test_facts_hold_no_arguments(world: GateWorld) -> None:
     assert not any("order_id" in fact or "re_7" in fact for fact in facts)
     assert any("order_id" in row.body for row in contents)
     assert {row.subject for row in contents} == {"user:ada"}
-    assert all("user:ada" in row.label for row in contents)
+    assert all(world.journal.alias("user:ada") in row.label for row in contents)
 
 
 # --- deciding --------------------------------------------------------------------------------

@@ -35,6 +35,9 @@ VERBS: dict[str, tuple[str, str]] = {
     "replay": ("staid.cli.replay", "Play runs again from their record, as they were or changed."),
     "import": ("staid.cli.imports", "Read conversations that another system recorded."),
     "eval": ("staid.cli.eval", "Run the eval set; block a merge on a shown drop."),
+    "erase": ("staid.cli.erase", "Take a person out of the record."),
+    "export": ("staid.cli.export", "What leaves the store."),
+    "hold": ("staid.cli.erase", "What must not be erased."),
     "worker": ("staid.cli.worker", "Carry on decided runs, find lost executions."),
     "serve": ("staid.cli.serve", "Serve the console and the HTTP API."),
 }

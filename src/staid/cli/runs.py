@@ -8,6 +8,7 @@ import typer
 
 from staid.cli import output
 from staid.cli import why as telling
+from staid.cli.readers import note_reading, readers
 from staid.domain.records import RunRecord
 from staid.project.origins import origins
 from staid.runtime.released import outcome_of
@@ -17,6 +18,7 @@ from staid.tracing.story import Story, story_json, tell
 from staid.tracing.why_not import reasons_json
 
 runs_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+runs_app.command()(readers)
 
 Run = Annotated[str, typer.Argument(metavar="RUN", help="A run's id: run_…")]
 
@@ -36,11 +38,11 @@ def why(
     Example: staid why run_01K… --not document:refunds.md
     """
     if not_:
-        reasons = telling.why_not(output.project().wiring, _recorded(run), not_)
+        reasons = telling.why_not(output.project().wiring, _recorded(run, "why"), not_)
         value = reasons_json(run, not_, reasons)
         output.emit(value, lambda: telling.reason_lines(run, not_, reasons))
         return
-    story = _story(run)
+    story = _story(run, "why")
     output.emit(story_json(story), lambda: telling.story_lines(story, steps=steps, spans=waterfall))
 
 
@@ -80,6 +82,7 @@ def show(run: Run) -> None:
     if record.outcome is None:
         output.emit(_record_json(record), [f"{run} is {record.state}; it has no outcome yet."])
         return
+    note_reading("cli runs show", run)
     outcome = outcome_of(run, records.rows(run))
     value = {**_record_json(record), **output.outcome_json(outcome)}
     output.emit(value, lambda: output.outcome_lines(outcome))
@@ -91,8 +94,8 @@ def compare(first: Run, second: Run) -> None:
 
     Example: staid runs compare run_01K… run_01L…
     """
-    aspects = difference.compare(_recorded(first), _recorded(second))
-    stories = [_story(run) for run in (first, second)]
+    aspects = difference.compare(*(_recorded(run, "runs compare") for run in (first, second)))
+    stories = [_told(run) for run in (first, second)]
     value = {
         **difference.compare_json((first, second), aspects),
         "runs": [story_json(story) for story in stories],
@@ -100,16 +103,21 @@ def compare(first: Run, second: Run) -> None:
     output.emit(value, lambda: telling.compare_lines((first, second), aspects))
 
 
-def _story(run: str) -> Story:
+def _story(run: str, verb: str) -> Story:
+    output.project().wiring.records.run(run)  # a clear error for an unknown one
+    note_reading(f"cli {verb}", run)
+    return _told(run)
+
+
+def _told(run: str) -> Story:
     project = output.project()
-    records = project.wiring.records
-    records.run(run)  # a clear error for an unknown one
-    return tell(run, records.rows(run), origins=origins(project))
+    return tell(run, project.wiring.records.rows(run), origins=origins(project))
 
 
-def _recorded(run: str) -> Record:
+def _recorded(run: str, verb: str) -> Record:
     records = output.project().wiring.records
-    records.run(run)
+    records.run(run)  # a clear error for an unknown one
+    note_reading(f"cli {verb}", run)
     return Record.of(run, records.rows(run))
 
 

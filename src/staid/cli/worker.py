@@ -44,6 +44,7 @@ def _json(done: Worked) -> dict[str, object]:
         "resumed": list(done.resumed),
         "failed": [{"run": run, "error": error} for run, error in done.failed],
         "notified": notified_json(done.notified),
+        "erased": done.erased,
     }
 
 
@@ -54,4 +55,5 @@ def _lines(done: Worked) -> list[str]:
     lines += [f"not yet: {run}: {error}" for run, error in done.failed]
     lines += [f"told: {notice}" for notice in done.notified.sent]
     lines += [f"not told yet: {notice}: {error}" for notice, error in done.notified.failed]
+    lines += [f"erased: {done.erased} texts that had reached their age"] if done.erased else []
     return lines or ["Nothing to do."]

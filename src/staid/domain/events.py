@@ -41,6 +41,7 @@ class EventKind(StrEnum):
     FEEDBACK_GIVEN = "feedback.given"
     GRADE_GIVEN = "grade.given"
     ERASED = "erased"
+    RUN_READ = "run.read"
 
 
 @dataclass(frozen=True, slots=True)

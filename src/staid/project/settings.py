@@ -172,6 +172,16 @@ class NotifySettings(_Strict):
         return self
 
 
+class RetentionSettings(_Strict):
+    """`[retention]`: how long content of each class is kept; None keeps it."""
+
+    conversation: Duration | None = None
+    passages: Duration | None = None
+    model: Duration | None = None
+    calls: Duration | None = None
+    feedback: Duration | None = None
+
+
 class Settings(_Strict):
     """Everything in `staid.toml`, with the folder it was found in."""
 
@@ -184,6 +194,7 @@ class Settings(_Strict):
     gates: GateSettings = GateSettings()
     mcp: dict[str, McpSettings] = Field(default_factory=dict[str, McpSettings])
     notify: dict[str, NotifySettings] = Field(default_factory=dict[str, NotifySettings])
+    retention: RetentionSettings = RetentionSettings()
 
     @property
     def state(self) -> Path:
@@ -259,6 +270,7 @@ def _paths(raw: Mapping[str, Any]) -> list[tuple[str, ...]]:
         ("grounding", GroundingSettings),
         ("directory", DirectorySettings),
         ("gates", GateSettings),
+        ("retention", RetentionSettings),
     ):
         found += [(section, key) for key in model.model_fields]
     for section, model in (

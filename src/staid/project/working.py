@@ -9,6 +9,7 @@ from staid.domain.call import CallState
 from staid.domain.errors import StaidError
 from staid.project.deciding import carry_on
 from staid.project.notifying import Notified, notify_once
+from staid.project.privacy import expire_when_due
 
 if TYPE_CHECKING:
     from staid.project.project import Project
@@ -27,6 +28,8 @@ class Worked:
     """Runs that could not go on now, with the error; the next round tries again."""
     notified: Notified
     """What people were told."""
+    erased: int = 0
+    """Contents that had reached their age."""
 
 
 NOTHING = Worked((), (), (), (), Notified())
@@ -52,10 +55,12 @@ async def work_once(project: Project) -> Worked:
                 resumed.append(run.run)
         except StaidError as error:
             failed.append((run.run, str(error)))
+    expired = await wiring.parts.off_loop(expire_when_due, project)
     return Worked(
         tuple(r.call.id for r in swept.in_doubt),
         tuple(r.call.id for r in swept.expired),
         tuple(resumed),
         tuple(failed),
         await wiring.parts.off_loop(notify_once, project),
+        sum(expired.values()),
     )

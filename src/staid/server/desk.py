@@ -42,11 +42,13 @@ class Visit:
 
     desk: Desk
     principal: Principal
+    surface: str = "api"
+    """Where what is read will be shown: `api` or `console`."""
 
     @property
     def reader(self) -> Reader:
         """What this principal may see; its methods block, so call them through `read`."""
-        return Reader(self.desk.project, self.principal)
+        return Reader(self.desk.project, self.principal, self.surface)
 
     def read(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Awaitable[T]:
         """Run a method of the reader in the project's pool."""
@@ -77,7 +79,8 @@ async def visit(request: Request) -> Visit:
     except (AskerUnknown, AskerDisabled) as error:
         desk.sessions.end(session)
         raise NotSignedIn from error
-    return Visit(desk, asker.principal)
+    surface = "api" if request.url.path.startswith("/api/") else "console"
+    return Visit(desk, asker.principal, surface)
 
 
 SignedIn = Annotated[Visit, Depends(visit)]

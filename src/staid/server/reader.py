@@ -18,6 +18,7 @@ from staid.domain.errors import (
     RunNotFound,
     StaidError,
 )
+from staid.domain.errors.privacy import ReadingUnrecorded
 from staid.domain.events import EventKind, JournalRow
 from staid.domain.ids import ApprovalId, RunId
 from staid.domain.outcome import Outcome
@@ -25,6 +26,7 @@ from staid.domain.principal import Principal
 from staid.domain.records import Handoff, RunRecord
 from staid.gates.approval import check_decision
 from staid.project.origins import origins
+from staid.project.privacy import readings
 from staid.project.project import Project
 from staid.runtime.released import outcome_of
 from staid.store import tables
@@ -94,10 +96,11 @@ class Reader:
     Whatever it may not see at all is "not found", exactly as what does not exist.
     """
 
-    def __init__(self, project: Project, principal: Principal) -> None:
-        """Read for this principal, whose groups are those of now."""
+    def __init__(self, project: Project, principal: Principal, surface: str = "api") -> None:
+        """Read for this principal, whose groups are those of now, to show it on a surface."""
         self._project = project
         self._principal = principal
+        self._surface = surface
 
     # --- runs ------------------------------------------------------------------------------
 
@@ -118,9 +121,19 @@ class Reader:
         """Return a run; raise `RunNotFound` also where this principal has no business with it."""
         view = self._view(run)
         mine = view.record.asker == self._principal.token
-        if mine or not view.withheld or self._decides(run):
+        if mine:
+            return view
+        if not view.withheld or self._decides(run):
+            self._record_reading(run)
             return view
         raise RunNotFound(run=run)
+
+    def _record_reading(self, run: str) -> None:
+        """Record that this principal reads somebody else's run, before anything of it is shown."""
+        try:
+            readings(self._project).record([run], self._principal.token, self._surface)
+        except StaidError as error:
+            raise ReadingUnrecorded(run=run) from error
 
     def _view(self, run: str) -> RunView:
         records = self._project.wiring.records
@@ -212,9 +225,12 @@ class Reader:
 
     def _run_of(self, approval: ApprovalRecord) -> RunView | None:
         try:
-            return self._view(approval.run)
+            view = self._view(approval.run)
         except RunNotFound:
             return None
+        if view.record.asker != self._principal.token:
+            self._record_reading(approval.run)
+        return view
 
     def _concerned(self, approval: ApprovalRecord) -> bool:
         asked = approval.call.subject == self._principal.token

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from itertools import groupby
 from typing import Any
@@ -16,9 +16,9 @@ from staid.domain.canonical import canonical, timestamp
 from staid.domain.events import Event, EventKind, JournalRow
 from staid.domain.label import EVERYONE, Label
 from staid.domain.principal import Actor
-from staid.store import tables
+from staid.store import subjects, tables
 from staid.store.engine import Store
-from staid.tracing import chain
+from staid.tracing import alias, chain
 from staid.tracing.chain import GENESIS, Finding, Link, Seal
 
 
@@ -33,6 +33,10 @@ class Journal:
         # The same content (a passage, an instruction) is kept once, however often it is used.
         self._keep = make(tables.content).on_conflict_do_nothing()
 
+    def alias(self, token: str) -> str:
+        """Return what stands for a person's token in the record."""
+        return token if alias.is_alias(token) else alias.alias_of(self._key, token)
+
     def append(self, connection: Connection, run: str, events: Sequence[Event]) -> None:
         """Append facts in order inside the caller's write transaction: all of them or none."""
         if not events:
@@ -40,8 +44,9 @@ class Journal:
         seq, prev = self._head(connection, run)
         links: list[Link] = []
         contents: dict[str, dict[str, str]] = {}
+        met: dict[str, str] = {}
         for number, event in enumerate(events, seq + 1):
-            kept = self._content(event)
+            kept = self._content(event, met)
             if kept is not None:
                 contents[kept["id"]] = kept
             row = chain.link(
@@ -51,8 +56,8 @@ class Journal:
                     seq=number,
                     kind=event.kind.value,
                     at=timestamp(event.at),
-                    actor=canonical(_actor_fields(event.actor)),
-                    fact=canonical(event.fact),
+                    actor=alias.mask(self._key, canonical(_actor_fields(event.actor)), met),
+                    fact=alias.mask(self._key, canonical(event.fact), met),
                     content=kept["id"] if kept else None,
                     prev=prev,
                     hash="",
@@ -60,6 +65,7 @@ class Journal:
             )
             prev = row.hash
             links.append(row)
+        subjects.keep(connection, met)
         if contents:
             connection.execute(self._keep, list(contents.values()))
         connection.execute(_APPEND, [_values(row) for row in links])
@@ -92,7 +98,10 @@ class Journal:
             .order_by(journal.c.seq)
         )
         with self._store.read() as connection:
-            return [_row(found) for found in connection.execute(query)]
+            found = connection.execute(query).all()
+            texts = (text for row in found for text in (row.actor, row.fact, row.label or ""))
+            known = subjects.tokens(connection, alias.aliases(texts))
+        return [_row(each, known) for each in found]
 
     def content(self, ids: Iterable[str]) -> dict[str, dict[str, object]]:
         """Return the bodies that are still there, by content id."""
@@ -179,11 +188,12 @@ class Journal:
         last = connection.execute(query.order_by(journal.c.seq.desc()).limit(1)).first()
         return (last.seq, last.hash) if last else (0, GENESIS)
 
-    def _content(self, event: Event) -> dict[str, str] | None:
+    def _content(self, event: Event, met: dict[str, str]) -> dict[str, str] | None:
         if event.content is None:
             return None
         kept = event.content
-        label, body = kept.label.key, canonical(kept.body)
+        label = alias.mask(self._key, kept.label.key, met)
+        body = canonical(kept.body)
         identity = chain.content_id(self._key, kept.subject, label, body)
         return {"id": identity, "subject": kept.subject, "label": label, "body": body}
 
@@ -196,24 +206,41 @@ def _values(row: Link) -> dict[str, object]:
 
 
 def _actor_fields(actor: Actor) -> dict[str, str]:
-    return {name: value for name, value in asdict(actor).items() if value is not None}
+    fields = {name: value for name, value in asdict(actor).items() if value is not None}
+    # As in a causal chain, an account of the machine is the person of that name.
+    return {**fields, "via": f"user:{actor.via}"} if actor.via is not None else fields
+
+
+def _actor(recorded: str, known: Mapping[str, str]) -> Actor:
+    fields: dict[str, Any] = json.loads(alias.unmask(recorded, known))
+    via = fields.pop("via", None)
+    return Actor(**fields, via=via.removeprefix("user:") if via is not None else None)
 
 
 def _columns(table: Table, shape: type[Link | Seal]) -> list[Column[Any]]:
     return [table.c[name] for name in shape.__slots__]
 
 
-def _row(found: Row[Any]) -> JournalRow:
+def _row(found: Row[Any], known: Mapping[str, str]) -> JournalRow:
+    label = alias.unmask(found.label, known, unknown=None) if found.label else None
     return JournalRow(
         run=found.run,
         seq=found.seq,
         kind=EventKind(found.kind),
         at=found.at,
-        actor=Actor(**json.loads(found.actor)),
-        fact=json.loads(found.fact),
+        actor=_actor(found.actor, known),
+        fact=json.loads(alias.unmask(found.fact, known)),
         content=found.content,
         prev=found.prev,
         hash=found.hash,
         body=json.loads(found.body) if found.body else None,
-        label=Label.parse(json.loads(found.label)) if found.label else EVERYONE,
+        label=_label(label),
     )
+
+
+def _label(key: str | None) -> Label:
+    if key is None:
+        return EVERYONE
+    value = json.loads(key)
+    # Not `parse`: an alias of nobody is no token of a file, and matches no one.
+    return Label.of(value["allow"], value["deny"])

@@ -79,7 +79,9 @@ class SqlLedger(LedgerRows):
                 self._note(connection, call.run, earlier)
                 return _same(known, call)
             now = self._clock.now()
-            totals = reservations.totals(self._store, connection, proposal.draws, now)
+            totals = reservations.totals(
+                self._store, connection, proposal.draws, now, self._journal.alias
+            )
             record = _ruled(call, proposal.rule(totals), now)
             if record.state is CallState.APPROVED and lease is not None:
                 record = _leased(record, lease, now)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from decimal import Decimal
 
@@ -28,18 +28,32 @@ _AFTER = {
 """In doubt is missing on purpose: what may have happened counts until somebody knows better."""
 
 
-def totals(store: Store, connection: Connection, draws: Sequence[Draw], now: datetime) -> Totals:
-    """Return the running total of every slot, which nobody else can add to before the commit."""
+def totals(
+    store: Store,
+    connection: Connection,
+    draws: Sequence[Draw],
+    now: datetime,
+    alias: Callable[[str], str],
+) -> Totals:
+    """Return the running total of every slot, which nobody else can add to before the commit.
+
+    What an erasure left under the `alias` of a key still counts: erasing refills no budget.
+    """
     for slot in sorted({draw.slot for draw in draws}):
         # Sorted, so that two proposals on the same budgets cannot wait for each other.
         take_turns(store, connection, canonical(["budget", *slot]))
-    return {draw.slot: _total(connection, draw.slot, now - draw.window) for draw in draws}
+    return {
+        draw.slot: _total(connection, draw.slot, now - draw.window, alias(draw.key))
+        for draw in draws
+    }
 
 
-def _total(connection: Connection, slot: Slot, since: datetime) -> Decimal:
+def _total(connection: Connection, slot: Slot, since: datetime, alias: str) -> Decimal:
     held = tables.reservation.c
     counts = (held.state == RESERVED) | ((held.state == CAPTURED) & (held.at > since))
-    query = select(held.amount).where(held.budget == slot[0], held.key == slot[1], counts)
+    query = select(held.amount).where(
+        held.budget == slot[0], held.key.in_([slot[1], alias]), counts
+    )
     return sum((Decimal(row.amount) for row in connection.execute(query)), Decimal(0))
 
 

@@ -25,7 +25,7 @@ call = Table(
     Column("digest", String(64), nullable=False),
     Column("key", Text, nullable=False, unique=True),
     Column("provider_id", Text, nullable=False),
-    Column("subject", Text, nullable=False),
+    Column("subject", Text, nullable=False, index=True),
     Column("state", String(16), nullable=False, index=True),
     Column("severity", Integer, nullable=False),
     Column("rule", Text, nullable=False),

@@ -19,7 +19,7 @@ conversation = Table(
     "conversation",
     metadata,
     Column("id", Text, primary_key=True),
-    Column("asker", Text, nullable=False),
+    Column("asker", Text, nullable=False, index=True),
     Column("agent", Text, nullable=False),
     Column("started_at", TIME, nullable=False),
 )
@@ -80,7 +80,7 @@ handoff = Table(
     metadata,
     Column("id", Text, primary_key=True),
     Column("run", Text, nullable=False, index=True),
-    Column("asker", Text, nullable=False),
+    Column("asker", Text, nullable=False, index=True),
     Column("reason", String(16), nullable=False),
     Column("state", String(16), nullable=False),  # open, answered
     Column("opened_at", TIME, nullable=False, index=True),
