@@ -24,7 +24,7 @@ def searched_json(found: Retrieval, kept: Sequence[Passage]) -> dict[str, Json]:
     return {
         "signals": cast("Json", asdict(found.signals)),
         "passages": [
-            {"chunk": p.chunk, "bm25": p.bm25} if p.chunk in facts else _whole(p)
+            {"chunk": p.chunk, "bm25": p.bm25, "fused": p.fused} if p.chunk in facts else _whole(p)
             for p in found.passages
         ],
     }
@@ -42,8 +42,7 @@ def retrieval_of(rows: Sequence[JournalRow]) -> Retrieval | None:
     body = cast("Mapping[str, Any]", compared.body)
     kept = {str(r.fact["chunk"]): r for r in rows if r.kind is EventKind.PASSAGE_KEPT}
     passages = tuple(
-        _kept(kept[p["chunk"]], p["bm25"]) if p["chunk"] in kept else _cut(p)
-        for p in body["passages"]
+        _kept(kept[p["chunk"]], p) if p["chunk"] in kept else _cut(p) for p in body["passages"]
     )
     fact = cast("Mapping[str, Any]", done.fact)
     return Retrieval(passages, _signals(body["signals"]), fact["position"], fact["withheld"])
@@ -62,15 +61,16 @@ def _whole(passage: Passage) -> dict[str, Json]:
         "vector_rank": passage.vector_rank,
         "lexical_rank": passage.lexical_rank,
         "bm25": passage.bm25,
+        "fused": passage.fused,
         "title": passage.title if said else "",
         "section": passage.section if said else "",
         "text": passage.text if said else "",
     }
 
 
-def _kept(row: JournalRow, bm25: float) -> Passage:
+def _kept(row: JournalRow, told: Mapping[str, Any]) -> Passage:
     body = cast("Mapping[str, Any]", row.body or {})
-    return _passage({**row.fact, **body, "bm25": bm25, "vetted": True}, row.label)
+    return _passage({**row.fact, **body, **told, "vetted": True}, row.label)
 
 
 def _cut(told: Mapping[str, Any]) -> Passage:
@@ -93,6 +93,7 @@ def _passage(told: Mapping[str, Any], label: Label) -> Passage:
         vector_rank=told["vector_rank"],
         lexical_rank=told["lexical_rank"],
         bm25=told["bm25"],
+        fused=told["fused"],
     )
 
 
