@@ -331,4 +331,4 @@ def _later(row: JournalRow) -> str:
             value = fact.get("grade", fact.get("value", fact.get("score")))
             return f"Afterwards {row.actor.name} graded it: {value}."
         case _:
-            return "Afterwards texts of it were erased."
+            return f"Afterwards texts of it were erased, because: {fact.get('reason', 'not said')}."
