@@ -7,6 +7,7 @@ from staid.store.tables.ledger import approval, call, reservation
 from staid.store.tables.notices import notice
 from staid.store.tables.privacy import hold, subject
 from staid.store.tables.prompts import imported, prompt
+from staid.store.tables.outbox import outbox
 from staid.store.tables.runs import content, conversation, handoff, journal, parked, run, seal
 from staid.store.tables.shared import metadata
 
@@ -27,6 +28,7 @@ __all__ = [
     "journal",
     "metadata",
     "notice",
+    "outbox",
     "parked",
     "prompt",
     "reservation",
