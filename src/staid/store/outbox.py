@@ -143,7 +143,7 @@ class SqlOutbox:
             connection.execute(
                 update(tables.outbox)
                 .where(_ROW.id == row)
-                .values(attempts=_ROW.attempts + (state in {"sent", "rejected"}), **values)
+                .values(attempts=_ROW.attempts + int(state in {"sent", "rejected"}), **values)
             )
 
     def postpone(self, ids: Sequence[int], worker: str, next_at: datetime, error: str) -> None:

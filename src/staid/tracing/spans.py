@@ -127,7 +127,7 @@ def span_id(run: str, seq: int) -> str:
 
 
 def span_uuid(run: str, seq: int) -> UUID:
-    """Return the same identity for a receiver that counts in UUIDs (RFC 9562; in form a random one)."""
+    """Return the same identity for a receiver that counts in UUIDs, random in form."""
     return UUID(bytes=sha256(f"staid uuid {run} {seq}".encode()).digest()[:16], version=4)
 
 
