@@ -18,9 +18,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,7 @@ PATIENCE = 300.0
 ASKED = "What is your refund policy on annual plans?"
 REFUND = f"{ASKED} Please refund 240.00 EUR for order R-1002."
 CALL = ("refund.issue", {"order_id": "R-1002", "amount": "240.00"})
+EXECUTED = {"order_id": "R-1002", "amount": "240"}
 
 SINKS = """
 [agents.counted]
@@ -95,27 +97,45 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@contextmanager
-def running(command: list[str], ready: str, more: Mapping[str, str], log: Path) -> Iterator[float]:
-    """Run a peer until the block ends, and give the seconds it took to answer `ready`."""
-    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | dict(more)
-    began = time.monotonic()
-    with log.open("wb") as told:
-        peer = subprocess.Popen(
-            command, stdout=told, stderr=told, env=environment, start_new_session=True
-        )
-    try:
-        while not _answers(ready):
-            if peer.poll() is not None or time.monotonic() - began > PATIENCE:
-                sys.exit(f"{command[0]} did not start:\n{log.read_text('utf-8')[-2000:]}")
+@dataclass(slots=True)
+class Peer:
+    """A receiver in a process of its own."""
+
+    command: list[str]
+    ready: str
+    """The address that answers when it is up."""
+    more: Mapping[str, str]
+    log: Path
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it and do not wait."""
+        environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | dict(self.more)
+        with self.log.open("wb") as told:
+            self.process = subprocess.Popen(
+                self.command, stdout=told, stderr=told, env=environment, start_new_session=True
+            )
+
+    def wait(self, began: float) -> float:
+        """Wait until it answers, and return the seconds since `began`."""
+        while not _answers(self.ready):
+            dead = self.process is None or self.process.poll() is not None
+            if dead or time.monotonic() - began > PATIENCE:
+                log = self.log.read_text("utf-8")[-2000:]
+                sys.exit(f"{self.command[0]} did not start:\n{log}")
             time.sleep(0.5)
-        yield time.monotonic() - began
-    finally:
-        os.killpg(peer.pid, signal.SIGTERM)
+        return round(time.monotonic() - began, 1)
+
+    def stop(self) -> None:
+        """End it with everything it started."""
+        if self.process is None:
+            return
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGTERM)
         try:
-            peer.wait(20)
+            self.process.wait(20)
         except subprocess.TimeoutExpired:
-            os.killpg(peer.pid, signal.SIGKILL)
+            os.killpg(self.process.pid, signal.SIGKILL)
 
 
 def _answers(url: str) -> bool:
@@ -177,7 +197,7 @@ def look_at_phoenix(url: str, runs: Mapping[str, Outcome], found: Findings) -> N
     answer, refund = runs["answer"], runs["refund"]
     by_name = {s["name"]: s for s in _phoenix_spans(url, answer.run)}
     root, retrieval = by_name["support"]["attributes"], by_name["retrieval"]["attributes"]
-    check = lambda what, seen, wanted: found.compare("phoenix", what, seen, wanted)  # noqa: E731 - one receiver, many lines
+    check = partial(found.compare, "phoenix")
     check("input of the run", root["input.value"], ASKED)
     check("output of the run", root["output.value"], answer.text)
     check("conversation", root["session.id"], answer.conversation)
@@ -200,7 +220,7 @@ def look_at_phoenix(url: str, runs: Mapping[str, Outcome], found: Findings) -> N
     acted = {s["name"]: s for s in _phoenix_spans(url, refund.run)}
     tool = acted["refund.issue"]["attributes"]
     check("tool's name", tool["tool.name"], "refund.issue")
-    check("tool's parameters", json.loads(tool["input.value"]), CALL[1])
+    check("tool's parameters", json.loads(tool["input.value"]), EXECUTED)
     model = acted["chat openai-chat:gpt-4o"]["attributes"]
     tokens = (model["llm.token_count.prompt"], model["llm.token_count.completion"])
     check("tokens of a model call", tokens, (120, 30))
@@ -231,7 +251,7 @@ def _of(span: Mapping[str, Any]) -> str:
 def look_at_mlflow(url: str, runs: Mapping[str, Outcome], found: Findings) -> None:
     """Compare what MLflow's REST interface gives back."""
     answer, refund = runs["answer"], runs["refund"]
-    check = lambda what, seen, wanted: found.compare("mlflow", what, seen, wanted)  # noqa: E731 - one receiver, many lines
+    check = partial(found.compare, "mlflow")
     trace = _mlflow_trace(url, answer.run)
     spans = {s["name"]: _attributes(s) for s in trace["spans"]}
     check("input of the run", spans["support"]["mlflow.spanInputs"], ASKED)
@@ -239,18 +259,19 @@ def look_at_mlflow(url: str, runs: Mapping[str, Outcome], found: Findings) -> No
     check("kind of the run", spans["support"]["mlflow.spanType"], "AGENT")
     check("kind of the retrieval", spans["retrieval"]["mlflow.spanType"], "RETRIEVER")
     documents = spans["retrieval"]["mlflow.spanOutputs"]
+    sys.stderr.write(repr(documents)[:3000] + repr(next(s for s in trace["spans"] if s["name"] == "retrieval"))[:6000])
     check("documents", [d["id"] for d in documents], [e.chunk for e in answer.evidence])
     check("documents have scores", all(isinstance(d["score"], float) for d in documents), True)
     told = trace["trace_info"].get("trace_metadata", {})
     check("conversation", told.get("mlflow.trace.session"), answer.conversation)
     check("person", told.get("mlflow.trace.user"), "user:ada")
-    votes = trace["trace_info"].get("assessments") or []
+    votes: list[dict[str, Any]] = trace["trace_info"].get("assessments") or []
     seen = [(v["assessment_name"], v["feedback"]["value"]) for v in votes]
     check("feedback", seen, [("feedback", 1.0)])
 
     acted = _mlflow_trace(url, refund.run)
     spans = {s["name"]: _attributes(s) for s in acted["spans"]}
-    check("tool's parameters", spans["refund.issue"]["mlflow.spanInputs"], CALL[1])
+    check("tool's parameters", spans["refund.issue"]["mlflow.spanInputs"], EXECUTED)
     usage = spans["chat openai-chat:gpt-4o"].get("mlflow.chat.tokenUsage", {})
     tokens = (usage.get("input_tokens"), usage.get("output_tokens"))
     check("tokens of a model call", tokens, (120, 30))
@@ -270,16 +291,18 @@ def _attributes(span: Mapping[str, Any]) -> dict[str, Any]:
 
 def _plain(value: Mapping[str, Any]) -> Any:  # noqa: ANN401 - JSON
     [(_, inner)] = value.items()
-    try:
-        return json.loads(inner) if isinstance(inner, str) else inner
-    except ValueError:
-        return inner
+    while isinstance(inner, str):  # it keeps JSON in JSON
+        try:
+            inner = json.loads(inner)
+        except ValueError:
+            return inner
+    return inner
 
 
 # --- forgetting --------------------------------------------------------------------------------
 
 
-def forget(project: Project, urls: Mapping[str, str], run: str, found: Findings) -> None:
+def forget(project: Project, run: str, found: Findings) -> None:
     """Ask both receivers to delete a run, and look whether it is gone."""
     for name in project.wiring.sink_names:
         sink = project.wiring.sink(name)
@@ -297,22 +320,22 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix="staid-peers-"))
     ports = {"phoenix": free_port(), "mlflow": free_port()}
     urls = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
+    peers = {"phoenix": _phoenix(folder, ports), "mlflow": _mlflow(folder, ports)}
     try:
-        with (
-            _phoenix(folder, ports["phoenix"]) as first,
-            _mlflow(folder, ports["mlflow"]) as second,
-        ):
-            project_folder = write(folder / "help-desk")
-            with (project_folder / "staid.toml").open("a", encoding="utf-8") as file:
-                file.write(SINKS.format(**ports))
-            report = _compare(load_project(project_folder), urls)
-        report |= {
-            "started_s": {"phoenix": round(first, 1), "mlflow": round(second, 1)},
-            "seconds": round(time.monotonic() - began, 1),
-            "peers": {name: _version(name) for name in ("arize-phoenix", "mlflow")},
-        }
+        for peer in peers.values():
+            peer.start()
+        started = {name: peer.wait(began) for name, peer in peers.items()}
+        project_folder = write(folder / "help-desk")
+        with (project_folder / "staid.toml").open("a", encoding="utf-8") as file:
+            file.write(SINKS.format(**ports))
+        report = _compare(load_project(project_folder), urls)
     finally:
+        for peer in peers.values():
+            peer.stop()
         shutil.rmtree(folder, ignore_errors=True)
+    report["started_s"] = started
+    report["seconds"] = round(time.monotonic() - began, 1)
+    report["peers"] = {name: _version(name) for name in ("arize-phoenix", "mlflow")}
     print(json.dumps(report))
     return 0 if report["differing"] == 0 else 1
 
@@ -325,9 +348,9 @@ def _compare(project: Project, urls: Mapping[str, str]) -> dict[str, Any]:
     for name, look in looks.items():
         try:
             look(urls[name], runs, found)
-        except (KeyError, ValueError, httpx.HTTPError) as error:
+        except (LookupError, TypeError, ValueError, httpx.HTTPError) as error:
             found.compare(name, f"{type(error).__name__}: {error}", "not shown", "shown")
-    forget(project, urls, runs["abstention"].run, found)
+    forget(project, runs["abstention"].run, found)
     project.close()
     print(found.table())
     print(f"delivered: {delivered}")
@@ -335,25 +358,25 @@ def _compare(project: Project, urls: Mapping[str, str]) -> dict[str, Any]:
     return {"compared": len(found.rows), "differing": differing, "delivered": delivered}
 
 
-def _phoenix(folder: Path, port: int):  # noqa: ANN202 - a context manager of seconds
+def _phoenix(folder: Path, ports: Mapping[str, int]) -> Peer:
     more = {
         "PHOENIX_HOST": "127.0.0.1",
-        "PHOENIX_PORT": str(port),
+        "PHOENIX_PORT": str(ports["phoenix"]),
         "PHOENIX_GRPC_PORT": str(free_port()),
         "PHOENIX_WORKING_DIR": str(folder / "phoenix"),
         "PHOENIX_TELEMETRY_ENABLED": "false",
     }
-    ready = f"http://127.0.0.1:{port}/healthz"
-    return running([str(PEERS / "phoenix"), "serve"], ready, more, folder / "phoenix.log")
+    ready = f"http://127.0.0.1:{ports['phoenix']}/healthz"
+    return Peer([str(PEERS / "phoenix"), "serve"], ready, more, folder / "phoenix.log")
 
 
-def _mlflow(folder: Path, port: int):  # noqa: ANN202 - as above
-    store = f"sqlite:///{folder / 'mlflow.db'}"
-    command = [str(PEERS / "mlflow"), "server", "--host", "127.0.0.1", "--port", str(port)]
-    command += ["--workers", "1", "--backend-store-uri", store]
+def _mlflow(folder: Path, ports: Mapping[str, int]) -> Peer:
+    port = str(ports["mlflow"])
+    command = [str(PEERS / "mlflow"), "server", "--host", "127.0.0.1", "--port", port]
+    command += ["--workers", "1", "--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}"]
     command += ["--default-artifact-root", str(folder / "artifacts")]
     ready = f"http://127.0.0.1:{port}/health"
-    return running(command, ready, {"MLFLOW_DISABLE_TELEMETRY": "true"}, folder / "mlflow.log")
+    return Peer(command, ready, {"MLFLOW_DISABLE_TELEMETRY": "true"}, folder / "mlflow.log")
 
 
 def _version(name: str) -> str:

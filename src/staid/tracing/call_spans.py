@@ -65,11 +65,10 @@ def _gates(life: Sequence[JournalRow], view: View) -> Iterator[Span]:
 
 def _gate(name: str, first: JournalRow, last: JournalRow, tool: int, view: View) -> Span:
     asked = {n: first.fact[n] for n in ("call", "tool", "approval", "rule") if first.fact.get(n)}
-    said = {n: view.derived(last, body(last).get(n)) for n in ("message", "reason")}
-    output: dict[str, Json] = {
-        **{n: last.fact[n] for n in ("ruling", "decision") if last.fact.get(n)},
-        **{n: text for n, text in said.items() if text},
-    }
+    output = {n: last.fact[n] for n in ("ruling", "decision") if last.fact.get(n)}
+    word = "reason" if last.kind is EventKind.APPROVAL_DECIDED else "message"
+    if said := view.derived(last, body(last).get(word)):
+        output[word] = said
     if last.actor.kind == "human":
         output["by"] = view.rules.person(last.actor.name)
     return step(SpanKind.GATE, name, first, last, parent=tool, input=asked, output=output)

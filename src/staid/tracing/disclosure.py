@@ -106,10 +106,10 @@ class View:
 
     def derived(self, row: JournalRow, value: Json) -> Json:
         """Return what was written with passages in view: only if the sink holds all of them."""
-        if value is None or value == "":
-            return value
         if row.content is not None and row.body is None:
             return ERASED
+        if value is None or value == "":
+            return value
         if not self.rules.passages and (self.tainted or not self._holds_but_asker(row.label)):
             return WITHHELD
         return self.rules.words(value)
