@@ -259,7 +259,6 @@ def look_at_mlflow(url: str, runs: Mapping[str, Outcome], found: Findings) -> No
     check("kind of the run", spans["support"]["mlflow.spanType"], "AGENT")
     check("kind of the retrieval", spans["retrieval"]["mlflow.spanType"], "RETRIEVER")
     documents = spans["retrieval"]["mlflow.spanOutputs"]
-    sys.stderr.write(repr(documents)[:3000] + repr(next(s for s in trace["spans"] if s["name"] == "retrieval"))[:6000])
     check("documents", [d["id"] for d in documents], [e.chunk for e in answer.evidence])
     check("documents have scores", all(isinstance(d["score"], float) for d in documents), True)
     told = trace["trace_info"].get("trace_metadata", {})
@@ -290,13 +289,18 @@ def _attributes(span: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plain(value: Mapping[str, Any]) -> Any:  # noqa: ANN401 - JSON
-    [(_, inner)] = value.items()
-    while isinstance(inner, str):  # it keeps JSON in JSON
-        try:
-            inner = json.loads(inner)
-        except ValueError:
-            return inner
-    return inner
+    """Return what stands behind a value in OTLP's JSON form."""
+    [(kind, inner)] = value.items()
+    if kind == "array_value":
+        return [_plain(item) for item in inner.get("values", [])]
+    if kind == "kvlist_value":
+        return {pair["key"]: _plain(pair["value"]) for pair in inner.get("values", [])}
+    if kind == "int_value":
+        return int(inner)
+    try:  # a text that is JSON is JSON in JSON
+        return json.loads(inner) if isinstance(inner, str) else inner
+    except ValueError:
+        return inner
 
 
 # --- forgetting --------------------------------------------------------------------------------
