@@ -297,10 +297,8 @@ def _plain(value: Mapping[str, Any]) -> Any:  # noqa: ANN401 - JSON
         return {pair["key"]: _plain(pair["value"]) for pair in inner.get("values", [])}
     if kind == "int_value":
         return int(inner)
-    try:  # a text that is JSON is JSON in JSON
-        return json.loads(inner) if isinstance(inner, str) else inner
-    except ValueError:
-        return inner
+    is_json = isinstance(inner, str) and inner[:1] in {"{", "[", '"'}
+    return json.loads(inner) if is_json else inner  # it keeps JSON in JSON
 
 
 # --- forgetting --------------------------------------------------------------------------------

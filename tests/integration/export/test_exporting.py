@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from staid.adapters.sinks.otlp import OtlpSink
 from staid.domain.errors import SettingsInvalid, SinkNotFound
 from staid.domain.events import Content, Event, EventKind
 from staid.domain.exports import WireSpan
@@ -244,6 +245,31 @@ def test_two_exporters_never_send_the_same(exporting: Make, server: OtlpServer) 
     ids = [span.span for span in server.spans]
     assert len(ids) == len(set(ids))
     assert traces(server) == [trace_id(run) for run in here.runs]
+
+
+def test_an_exporter_that_was_too_slow_leaves_the_rest_alone(
+    exporting: Make, server: OtlpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When its claim lapses while it sends, another one goes on, and it sends no further row."""
+    here, other = exporting(), exporting()
+    other.project.wiring.clock = here.clock
+    vote(here, here.ask("First?")[0])
+    here.ask("Second?")
+    send = OtlpSink.send
+
+    def slow(self: OtlpSink, spans: Any) -> Any:
+        monkeypatch.setattr(OtlpSink, "send", send)
+        done = send(self, spans)
+        here.clock.wait(minutes=5)
+        other.export()
+        return done
+
+    monkeypatch.setattr(OtlpSink, "send", slow)
+    here.export()
+    assert here.states("there") == ["sent", "skipped", "sent"]
+    arrived = [span.trace for span in server.spans if span.parent is None]
+    assert arrived.count(trace_id(here.runs[0])) == 2  # nobody knows that it had arrived
+    assert arrived.count(trace_id(here.runs[1])) == 1
 
 
 def test_a_missing_secret_concerns_its_own_sink_alone(exporting: Make, server: OtlpServer) -> None:
