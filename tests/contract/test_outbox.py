@@ -173,9 +173,8 @@ def test_eight_exporters_claim_disjoint_rows(url: str) -> None:
     stores = [Store(url) for _ in range(EXPORTERS)]
     finish(SqlRecords(stores[0], Journal(stores[0], b"key"), ["a"]), "run_1", "run_2")
     with ThreadPoolExecutor(EXPORTERS) as pool:
-        got = list(
-            pool.map(lambda n: claim(SqlOutbox(stores[n]), worker=f"w{n}"), range(EXPORTERS))
-        )
+        claims = [pool.submit(claim, SqlOutbox(s), worker=f"w{n}") for n, s in enumerate(stores)]
+        got = [one.result() for one in claims]
     assert sorted(filter(None, got)) == [["run_1", "run_2"]]
     for store in stores:
         store.close()
