@@ -328,6 +328,7 @@ def test_forgetting(server: OtlpServer, open_sink: Callable[..., Sink]) -> None:
     server.answers["DELETE", f"/api/public/traces/{trace_id(RUN)}"] = (200, {})
     server.answers["GET", "/sessions"] = (200, [{"id": "the-project"}])
     server.answers["POST", "/api/v1/runs/delete"] = (200, {})
+    server.answers["GET", "/api/3.0/mlflow/traces/get"] = (200, {"trace": {"spans": []}})
     server.answers["POST", "/api/2.0/mlflow/traces/delete-traces"] = (200, {"traces_deleted": 1})
     for kind in ("phoenix", "langfuse", "langsmith", "mlflow"):
         open_sink(kind).forget(RUN)
@@ -337,7 +338,8 @@ def test_forgetting(server: OtlpServer, open_sink: Callable[..., Sink]) -> None:
         {"experiment_id": "mine", "request_ids": [f"tr-{trace_id(RUN)}"]},
     ]
     server.answers.clear()
-    open_sink("phoenix").forget(RUN)  # it is not there: that is what was asked for
+    for kind in ("phoenix", "langfuse", "mlflow"):
+        open_sink(kind).forget(RUN)  # it is not there: that is what was asked for
     for kind in ("otlp", "logfire", "arize"):
         with pytest.raises(SinkCannot):
             open_sink(kind).forget(RUN)

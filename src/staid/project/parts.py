@@ -40,8 +40,8 @@ if TYPE_CHECKING:
     from staid.store.engine import Store
     from staid.store.journal import Journal
     from staid.store.ledger import SqlLedger
-    from staid.store.prompts import SqlPrompts
     from staid.store.outbox import SqlOutbox
+    from staid.store.prompts import SqlPrompts
     from staid.store.runs import SqlRecords
     from staid.tracing.disclosure import Disclosure
 

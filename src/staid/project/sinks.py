@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from staid.domain.errors import SinkNotFound
 from staid.domain.exports import Attribute, Sink
 from staid.project.settings import Settings, secret
-from staid.tracing.chain import keyed
-from staid.tracing.disclosure import Disclosure, Level, Redactor
+from staid.tracing.alias import alias_of, is_alias
+from staid.tracing.disclosure import Disclosure
+from staid.tracing.redaction import Rules, redact
 
 if TYPE_CHECKING:
     from staid.project.sink_settings import SinkSettings
@@ -40,30 +41,15 @@ def open_sink(settings: Settings, name: str) -> Sink:
 
 
 def disclosure_of(sink: SinkSettings, key: bytes) -> Disclosure:
-    """Return what may leave for a sink. Without a way to mask, `masked` lets no word out."""
-    redact = redactor()
-    level: Level = "none" if sink.content == "masked" and redact is None else sink.content
+    """Return what may leave for a sink: people go under the journal's alias."""
+    rules = Rules(level="masked")
     return Disclosure(
-        level=level,
+        level=sink.content,
         label=sink.holds,
         passages=sink.passages,
-        redact=redact or _nothing,
-        alias=lambda token: alias(key, token),
+        redact=lambda value: redact(value, rules),
+        alias=lambda token: token if is_alias(token) else alias_of(key, token),
     )
-
-
-def redactor() -> Redactor | None:
-    """Return what masks personal data, where this release has it."""
-    return None
-
-
-def _nothing(_value: object) -> None:
-    """Let nothing out: stands where nothing can be masked."""
-
-
-def alias(key: bytes, token: str) -> str:
-    """Return what stands outside for a person: the same under one key, guessed by nobody else."""
-    return token if token.startswith("sub_") else f"sub_{keyed(key, ['subject', token])[:32]}"
 
 
 def attributes_of(settings: Settings, name: str) -> dict[str, Attribute]:

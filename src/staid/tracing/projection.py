@@ -117,13 +117,14 @@ class _Builder:
                 continue
             kept = self._kept_after(place)
             documents = tuple(self._document(passage) for passage in kept)
+            query = self.view.said(body(row).get("query")) or self.question
             span = step(
                 SpanKind.RETRIEVAL,
                 "retrieval",
                 row,
                 kept[-1] if kept else row,
                 parent=self.root,
-                input=self.question,
+                input=query,
                 output=[_document_json(document) for document in documents],
                 metadata=dict(row.fact),
                 documents=documents,
@@ -161,7 +162,9 @@ class _Builder:
                 parent=self.root,
                 input={n: row.fact.get(n) for n in ("confidence", "similarity", "floor", "signal")},
                 output={n: row.fact.get(n) for n in ("decision", "rule", "message")},
-                metadata={n: row.fact.get(n) for n in ("calibration", "features", "evidence")},
+                metadata={
+                    n: row.fact.get(n) for n in ("calibration", "features", "evidence", "cut")
+                },
             )
             for row in self.rows
             if row.kind is EventKind.FLOOR_COMPARED

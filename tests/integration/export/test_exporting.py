@@ -82,33 +82,17 @@ def test_a_passage_that_the_sink_does_not_hold_stays(exporting: Make, server: Ot
     assert not any("37 percent" in str(span.attributes) for span in server.spans)
 
 
-def test_masked_lets_no_word_out_where_nothing_can_be_masked(
-    exporting: Make, server: OtlpServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The default fails closed: without a redactor there are no words, and an alias for a name."""
-    monkeypatch.setattr("staid.project.sinks.redactor", lambda: None)
+def test_by_default_personal_data_is_masked(exporting: Make, server: OtlpServer) -> None:
+    """Words leave with numbers and addresses replaced, and people under the journal's alias."""
     here = exporting()
-    [run] = here.ask("Is my number 0171 2345678?")
+    [run] = here.ask("Is ada@example.org or 0171 2345678 my number?")
     here.export()
     told = root(server, run).attributes
-    assert told["input.value"] == NOT_EXPORTED
+    assert str(told["input.value"]).startswith("Is [email:")
     assert str(told["user.id"]).startswith("sub_")
-    assert not any("0171" in str(s.attributes) for s in server.spans)
-
-
-def test_masked_words_pass_through_the_redactor(
-    exporting: Make, server: OtlpServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Where there is a redactor, every word of a masked sink goes through it."""
-    monkeypatch.setattr("staid.project.sinks.redactor", lambda: _shout)
-    here = exporting()
-    [run] = here.ask("quietly?")
-    here.export()
-    assert root(server, run).attributes["input.value"] == "QUIETLY?"
-
-
-def _shout(value: Any) -> Any:
-    return value.upper() if isinstance(value, str) else value
+    sent = " ".join(str(s.attributes) for s in server.spans)
+    for mine in ("ada@example.org", "0171", "2345678", "user:ada"):
+        assert mine not in sent
 
 
 def test_each_sink_gets_its_own(exporting: Make, server: OtlpServer) -> None:

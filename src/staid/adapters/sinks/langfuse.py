@@ -7,6 +7,7 @@ from typing import Any, cast
 from staid.adapters.sinks.http import Receiver
 from staid.adapters.sinks.otlp import OtlpSink
 from staid.domain.canonical import timestamp
+from staid.domain.errors import SinkRefused
 from staid.domain.exports import Score, Seen
 from staid.tracing.spans import ROOT, span_id, trace_id
 
@@ -35,8 +36,12 @@ class LangfuseSink(OtlpSink):
         self.receiver.json("POST", "/api/public/scores", json=told)
 
     def forget(self, run: str) -> None:
-        """Ask for the trace's deletion; Langfuse does it in the background."""
-        self.receiver.json("DELETE", f"/api/public/traces/{trace_id(run)}")
+        """Ask for the trace's deletion, done in the background; one that is not there is gone."""
+        try:
+            self.receiver.json("DELETE", f"/api/public/traces/{trace_id(run)}")
+        except SinkRefused as error:
+            if not str(error.values["detail"]).startswith("404"):
+                raise
 
     def seen(self, run: str) -> Seen:
         """Return what Langfuse shows of a run."""

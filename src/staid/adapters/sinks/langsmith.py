@@ -37,6 +37,6 @@ class LangSmithSink(OtlpSink):
         found = self.receiver.json("GET", "/sessions", params={"name": self._project})
         if not found:
             detail = f"it has no project {self._project}"
-            raise SinkUnreachable(sink=self.name, detail=detail)
+            raise SinkUnreachable(sink=self.name, detail=detail, missing=True)
         told = {"session_id": found[0]["id"], "trace_ids": [str(span_uuid(run, ROOT))]}
         self.receiver.json("POST", "/api/v1/runs/delete", json=told)

@@ -49,9 +49,10 @@ class MlflowSink(OtlpSink):
         self.receiver.json("POST", path, json={"assessment": told})
 
     def forget(self, run: str) -> None:
-        """Delete the trace."""
+        """Delete the trace; one that is not there is forgotten."""
         told = {"experiment_id": self._experiment, "request_ids": [_name(run)]}
-        self.receiver.json("POST", "/api/2.0/mlflow/traces/delete-traces", json=told)
+        if self._trace(run) is not None:
+            self.receiver.json("POST", "/api/2.0/mlflow/traces/delete-traces", json=told)
 
     def seen(self, run: str) -> Seen:
         """Return what the experiment shows of a run."""
