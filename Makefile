@@ -7,7 +7,7 @@ EXAMPLES ?= 10000
 TRIALS ?= 1000
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check lock fit-confidence bench bench-turn bench-grounding \
-        prove-leaks prove-effects docs clean
+        prove-leaks prove-effects peers peers-setup docs clean
 
 help:  ## Show this menu
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -57,6 +57,16 @@ prove-leaks: setup  ## More examples of the leak property than CI runs
 prove-effects: setup  ## More kills around an effect than CI runs
 	$(BIN)/python benchmarks/prove_effects.py --trials $(TRIALS)
 
+.venv-peers/.made: benchmarks/peers-requirements.txt | setup
+	$(BIN)/uv venv -q --clear --python $(BIN)/python .venv-peers
+	$(BIN)/uv pip install --quiet --python .venv-peers/bin/python -r benchmarks/peers-requirements.txt
+	@touch $@
+
+peers-setup: .venv-peers/.made  ## Create .venv-peers with real receivers and other clients (1.6 GB)
+
+peers: peers-setup  ## Export to a real Phoenix and a real MLflow, and read back
+	$(BIN)/python benchmarks/peers.py
+
 docs: setup  ## Write the generated parts of the documentation
 	$(BIN)/python benchmarks/write_docs.py
 
@@ -67,4 +77,4 @@ lock: $(VENV)/.made  ## Resolve the dependencies anew
 	  --generate-hashes --no-header pyproject.toml --group dev -o requirements-dev.lock
 
 clean:  ## Remove what the targets above made
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-peers .pytest_cache .ruff_cache .hypothesis

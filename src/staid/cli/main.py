@@ -36,7 +36,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "import": ("staid.cli.imports", "Read conversations that another system recorded."),
     "eval": ("staid.cli.eval", "Run the eval set; block a merge on a shown drop."),
     "erase": ("staid.cli.erase", "Take a person out of the record."),
-    "export": ("staid.cli.export", "What leaves the store."),
+    "export": ("staid.cli.export", "Send finished runs to the sinks; see what arrived."),
     "hold": ("staid.cli.erase", "What must not be erased."),
     "worker": ("staid.cli.worker", "Carry on decided runs, find lost executions."),
     "serve": ("staid.cli.serve", "Serve the console and the HTTP API."),

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from staid.cli import output
+from staid.cli.export import round_json, round_lines
 from staid.cli.notify import notified_json
 from staid.project.working import NOTHING, Worked, work_once
 
@@ -17,7 +18,7 @@ def worker(
     once: Annotated[bool, typer.Option("--once", help="One round, then leave.")] = False,
     every: Annotated[float, typer.Option(min=0.2, help="Seconds between rounds.")] = 2.0,
 ) -> None:
-    """Carry on decided runs, find lost executions, expire old requests.
+    """Carry on decided runs, find lost executions, expire old requests, send what is due to sinks.
 
     Example: staid worker
     """
@@ -45,6 +46,7 @@ def _json(done: Worked) -> dict[str, object]:
         "failed": [{"run": run, "error": error} for run, error in done.failed],
         "notified": notified_json(done.notified),
         "erased": done.erased,
+        "exported": [round_json(one) for one in done.exported],
     }
 
 
@@ -56,4 +58,5 @@ def _lines(done: Worked) -> list[str]:
     lines += [f"told: {notice}" for notice in done.notified.sent]
     lines += [f"not told yet: {notice}: {error}" for notice, error in done.notified.failed]
     lines += [f"erased: {done.erased} texts that had reached their age"] if done.erased else []
+    lines += [line for one in done.exported for line in round_lines(one)]
     return lines or ["Nothing to do."]

@@ -11,6 +11,7 @@ from staid.domain.errors import StaidError
 
 if TYPE_CHECKING:
     from staid.project.project import Project
+    from staid.store.outbox import Standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +120,25 @@ def _waiting(project: Project) -> list[Check]:
     return found
 
 
+def _sinks(project: Project) -> list[Check]:
+    standing = project.wiring.outbox.standing()
+    return [_sink(project, name, standing.get(name)) for name in project.wiring.sink_names]
+
+
+def _sink(project: Project, name: str, standing: Standing | None) -> Check:
+    sink = project.settings.sinks[name]
+    project.wiring.sink(name).close()
+    counts = dict(standing.counts) if standing else {}
+    told = ", ".join(f"{number} {state}" for state, number in sorted(counts.items())) or "empty"
+    if standing and standing.error:
+        hint = "staid export status"
+        return Check(f"sink {name}", "note", f"{sink.kind}, {told}: {standing.error}", hint)
+    if sink.passages:
+        why = f"every passage goes out, because: {sink.passages_reason}"
+        return Check(f"sink {name}", "note", f"{sink.kind}, {told}; {why}")
+    return Check(f"sink {name}", "ok", f"{sink.kind}, {told}")
+
+
 _LOOKS: list[tuple[str, Callable[[Project], list[Check]]]] = [
     ("environment", _environment),
     ("floor", _settings),
@@ -129,4 +149,5 @@ _LOOKS: list[tuple[str, Callable[[Project], list[Check]]]] = [
     ("agents", _agents),
     ("journal", _journal),
     ("runs", _waiting),
+    ("sinks", _sinks),
 ]

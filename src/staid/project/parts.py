@@ -26,7 +26,10 @@ from staid.domain.text import terms
 from staid.project.settings import SourceSettings
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from staid.adapters.identity.directory import FileDirectory
+    from staid.domain.exports import Attribute, Sink
     from staid.domain.ports import Embedder, Index
     from staid.grounding.calibration import Calibration
     from staid.project.project import Project
@@ -37,8 +40,10 @@ if TYPE_CHECKING:
     from staid.store.engine import Store
     from staid.store.journal import Journal
     from staid.store.ledger import SqlLedger
+    from staid.store.outbox import SqlOutbox
     from staid.store.prompts import SqlPrompts
     from staid.store.runs import SqlRecords
+    from staid.tracing.disclosure import Disclosure
 
 
 class Wiring:
@@ -82,7 +87,37 @@ class Wiring:
         """Runs, conversations and hand-offs."""
         from staid.store.runs import SqlRecords
 
-        return SqlRecords(self.run_store, self.journal)
+        return SqlRecords(self.run_store, self.journal, self.sink_names)
+
+    @property
+    def sink_names(self) -> tuple[str, ...]:
+        """The sinks that every finished run is due at; none in a sandbox."""
+        return tuple(sorted(self.settings.sinks))
+
+    @cached_property
+    def outbox(self) -> SqlOutbox:
+        """What is on its way to the sinks."""
+        from staid.store.outbox import SqlOutbox
+
+        return SqlOutbox(self.run_store)
+
+    def sink(self, name: str) -> Sink:
+        """Return one sink, its secrets resolved now; raise `SecretMissing`, `SinkNotFound`."""
+        from staid.project.sinks import open_sink
+
+        return open_sink(self.settings, name)
+
+    def disclosure(self, name: str) -> Disclosure:
+        """Return what may leave for a sink."""
+        from staid.project.sinks import disclosure_of
+
+        return disclosure_of(self.settings.sinks[name], self._journal_key())
+
+    def sink_attributes(self, name: str) -> Mapping[str, Attribute]:
+        """Return what every span for a sink bears."""
+        from staid.project.sinks import attributes_of
+
+        return attributes_of(self.settings, name)
 
     @cached_property
     def prompts(self) -> SqlPrompts:

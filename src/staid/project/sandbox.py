@@ -30,6 +30,11 @@ class _SandboxWiring(Wiring):
         """A store that goes with the sandbox."""
         return self._runs
 
+    @property
+    def sink_names(self) -> tuple[str, ...]:
+        """None: what a sandbox does is nobody's record."""
+        return ()
+
     @cached_property
     def _runs(self) -> Store:
         store = Store(f"sqlite:///{self._folder / 'runs.db'}")

@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from staid.domain.errors import ProjectNotFound, SecretMissing, SettingsInvalid
+from staid.project.sink_settings import SinkSettings
 
 FILE = "staid.toml"
 DEFAULT_FLOOR = 0.55
@@ -195,6 +196,7 @@ class Settings(_Strict):
     mcp: dict[str, McpSettings] = Field(default_factory=dict[str, McpSettings])
     notify: dict[str, NotifySettings] = Field(default_factory=dict[str, NotifySettings])
     retention: RetentionSettings = RetentionSettings()
+    sinks: dict[str, SinkSettings] = Field(default_factory=dict[str, SinkSettings])
 
     @property
     def state(self) -> Path:
@@ -278,6 +280,7 @@ def _paths(raw: Mapping[str, Any]) -> list[tuple[str, ...]]:
         ("sources", SourceSettings),
         ("mcp", McpSettings),
         ("notify", NotifySettings),
+        ("sinks", SinkSettings),
     ):
         for name in raw.get(section, {}):
             found += [(section, name, key) for key in model.model_fields]

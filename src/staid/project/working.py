@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from staid.domain.call import CallState
 from staid.domain.errors import StaidError
 from staid.project.deciding import carry_on
+from staid.project.exporting import Round, export_once
 from staid.project.notifying import Notified, notify_once
 from staid.project.privacy import expire_when_due
 
@@ -30,6 +32,8 @@ class Worked:
     """What people were told."""
     erased: int = 0
     """Contents that had reached their age."""
+    exported: tuple[Round, ...] = ()
+    """What was done for each sink, where anything was."""
 
 
 NOTHING = Worked((), (), (), (), Notified())
@@ -42,6 +46,9 @@ async def work_once(project: Project) -> Worked:
     Safe to run in any number of processes: every move is a compare-and-set, every resume a claim.
     """
     wiring = project.wiring
+    _ = wiring.records, wiring.outbox  # opened once, before two threads want them
+    # Beside the rest: a sink that does not answer must not keep a decided run waiting.
+    exporting = asyncio.create_task(asyncio.to_thread(export_once, project))
     swept = await wiring.gate.sweep()
     resumed: list[str] = []
     failed: list[tuple[str, str]] = []
@@ -56,6 +63,7 @@ async def work_once(project: Project) -> Worked:
         except StaidError as error:
             failed.append((run.run, str(error)))
     expired = await wiring.parts.off_loop(expire_when_due, project)
+    exported = await exporting
     return Worked(
         tuple(r.call.id for r in swept.in_doubt),
         tuple(r.call.id for r in swept.expired),
@@ -63,4 +71,5 @@ async def work_once(project: Project) -> Worked:
         tuple(failed),
         await wiring.parts.off_loop(notify_once, project),
         sum(expired.values()),
+        tuple(done for done in exported if done.moved),
     )

@@ -17,6 +17,7 @@ from staid.domain.records import Ending, Handoff, RunRecord, RunStart
 from staid.store import tables
 from staid.store.engine import Store
 from staid.store.journal import Journal
+from staid.store.outbox import enqueue, enqueue_scores
 from staid.store.reservations import take_turns
 
 PARKED_VERSION = 1
@@ -26,10 +27,11 @@ PARKED_VERSION = 1
 class SqlRecords:
     """Implements `staid.domain.records.Records` on SQLite and PostgreSQL."""
 
-    def __init__(self, store: Store, journal: Journal) -> None:
-        """Keep runs in `store`, their facts in `journal`."""
+    def __init__(self, store: Store, journal: Journal, sinks: Sequence[str] = ()) -> None:
+        """Keep runs in `store`, their facts in `journal`; finished runs are due at every sink."""
         self._store = store
         self._journal = journal
+        self._sinks = tuple(sinks)
 
     def begin(self, start: RunStart, events: Sequence[Event]) -> RunRecord | None:
         """Record a new run with its first facts; return the earlier run when the key was used."""
@@ -112,18 +114,21 @@ class SqlRecords:
                 connection.execute(insert(tables.handoff).values(**_handoff_values(handoff)))
             self._journal.append(connection, run, events)
             self._journal.seal(connection, run)
+            enqueue(connection, self._sinks, run, "run", ending.at)
 
     def fail(self, run: RunId, at: datetime, events: Sequence[Event]) -> None:
         """Record that a run ended without an outcome; frees its key unless it had begun to act."""
         table = tables.run
         with self._store.write() as connection:
             freed = {} if self._acted(connection, run) else {"key": None}
-            connection.execute(
+            ended = connection.execute(
                 update(table)
                 .where(table.c.id == run, table.c.state == "running")
                 .values(state="failed", ended_at=at, **freed)
             )
             self._journal.append(connection, run, events)
+            if ended.rowcount == 1:
+                enqueue(connection, self._sinks, run, "run", at)
 
     def acted(self, run: RunId) -> bool:
         """Return whether a call of the run may have changed the world."""
@@ -201,9 +206,10 @@ class SqlRecords:
             return moved.rowcount == 1
 
     def append_sealed(self, connection: Connection, run: str, events: Sequence[Event]) -> None:
-        """Append facts to a released run and seal its new head."""
+        """Append facts to a released run and seal its new head; scores are due at its sinks."""
         self._journal.append(connection, run, events)
         self._journal.seal(connection, run)
+        enqueue_scores(connection, self._sinks, run, events)
 
     def seal(self, run: str) -> None:
         """Seal the present head of a run."""

@@ -28,6 +28,14 @@ from staid.domain.errors.evals import (
     JournalBroken,
     NotComparable,
 )
+from staid.domain.errors.export import (
+    BatchRejected,
+    SinkCannot,
+    SinkNotFound,
+    SinkRefused,
+    SinkUnreachable,
+    SinkUnsafe,
+)
 from staid.domain.errors.gates import (
     ApprovalDecided,
     ApprovalExpired,
@@ -108,6 +116,7 @@ __all__ = [
     "AskerMalformed",
     "AskerUnknown",
     "BaselineMissing",
+    "BatchRejected",
     "CalibrationMissing",
     "CallDenied",
     "CallInDoubt",
@@ -162,6 +171,11 @@ __all__ = [
     "SecretMissing",
     "SettingsInvalid",
     "SignInLinkInvalid",
+    "SinkCannot",
+    "SinkNotFound",
+    "SinkRefused",
+    "SinkUnreachable",
+    "SinkUnsafe",
     "SourceNotFound",
     "StaidError",
     "StoreFull",

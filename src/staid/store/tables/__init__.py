@@ -5,6 +5,7 @@ from __future__ import annotations
 from staid.store.tables.knowledge import acl_class, calibration, change, chunk, document, embedding
 from staid.store.tables.ledger import approval, call, reservation
 from staid.store.tables.notices import notice
+from staid.store.tables.outbox import outbox
 from staid.store.tables.privacy import hold, subject
 from staid.store.tables.prompts import imported, prompt
 from staid.store.tables.runs import content, conversation, handoff, journal, parked, run, seal
@@ -27,6 +28,7 @@ __all__ = [
     "journal",
     "metadata",
     "notice",
+    "outbox",
     "parked",
     "prompt",
     "reservation",
