@@ -87,6 +87,11 @@ from staid.domain.errors.replay import (
     RecordIncomplete,
     ReplayImpossible,
 )
+from staid.domain.errors.search import (
+    MomentMalformed,
+    NothingSaid,
+    TextWithoutWords,
+)
 from staid.domain.errors.usage import (
     AddressUnusable,
     NotPermitted,
@@ -138,11 +143,13 @@ __all__ = [
     "ModelTooDear",
     "ModelUnavailable",
     "ModelUnknown",
+    "MomentMalformed",
     "NotComparable",
     "NotDone",
     "NotPermitted",
     "NotSignedIn",
     "NothingImported",
+    "NothingSaid",
     "ProjectNotFound",
     "PromptNotFound",
     "QuestionEmpty",
@@ -171,6 +178,7 @@ __all__ = [
     "SubjectHeld",
     "SubjectMalformed",
     "TargetExists",
+    "TextWithoutWords",
     "ToolInvalid",
     "ToolUnknown",
     "UsageInvalid",
