@@ -6,7 +6,7 @@ export OMP_NUM_THREADS ?= 1
 EXAMPLES ?= 10000
 TRIALS ?= 1000
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lock fit-confidence bench bench-turn bench-grounding \
+.PHONY: help setup demo test check lock fit-confidence bench bench-turn bench-grounding bench-store \
         prove-leaks prove-effects peers peers-setup docs clean
 
 help:  ## Show this menu
@@ -50,6 +50,9 @@ bench-turn: setup  ## CPU per turn, import and --help
 
 bench-grounding: setup  ## Risk and coverage on STAID_DATA
 	$(BIN)/python benchmarks/bench_grounding.py
+
+bench-store: setup  ## Finding and opening runs among a million events
+	$(BIN)/python benchmarks/bench_store.py
 
 prove-leaks: setup  ## More examples of the leak property than CI runs
 	STAID_LEAK_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest tests/property -k leak -q -n 2 --timeout 0

@@ -112,7 +112,9 @@ def test_turns_are_added_once_and_never_changed(imports: SqlImports, store: Stor
 def test_two_imports_at_once_keep_each_turn_once(imports: SqlImports, journal: Journal) -> None:
     """Processes that import the same file at the same time do not double a run."""
     with ThreadPoolExecutor(4) as pool:
-        added = list(pool.map(lambda _: imports.add([run(1), run(2)]), range(4)))
+        added = [
+            each.result() for each in [pool.submit(imports.add, [run(1), run(2)]) for _ in range(4)]
+        ]
     assert sorted(one.added for one in added) == [0, 0, 0, 2]
     assert journal.verify() == []
 

@@ -22,6 +22,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "ask": ("staid.cli.ask", "Ask one question, or a file of questions."),
     "why": ("staid.cli.runs", "Tell why a run ended as it did."),
     "runs": ("staid.cli.runs", "List, show and compare runs."),
+    "impact": ("staid.cli.impact", "Which runs and principals something touched."),
     "approvals": ("staid.cli.approvals", "Decide what waits for a human."),
     "handoffs": ("staid.cli.handoffs", "The teammate's queue."),
     "gaps": ("staid.cli.handoffs", "What to write next: topics that hand-offs share."),

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from staid.cli import output
 from staid.cli import why as telling
+from staid.cli.finding import Text, To, list_runs, record_json, run_told, stats
 from staid.cli.readers import note_reading, readers
-from staid.domain.records import RunRecord
 from staid.project.origins import origins
 from staid.runtime.released import outcome_of
 from staid.tracing import difference
@@ -19,13 +19,17 @@ from staid.tracing.why_not import reasons_json
 
 runs_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 runs_app.command()(readers)
+runs_app.command("list")(list_runs)
+runs_app.command()(stats)
 
 Run = Annotated[str, typer.Argument(metavar="RUN", help="A run's id: run_…")]
 
 
 def why(
-    run: Run,
+    run: Annotated[str | None, typer.Argument(metavar="RUN", help="A run's id: run_…")] = None,
     *,
+    text: Text = None,
+    to: To = None,
     waterfall: Annotated[bool, typer.Option(help="Also what took how long.")] = False,
     steps: Annotated[bool, typer.Option(help="Every fact instead of the short story.")] = False,
     not_: Annotated[
@@ -35,8 +39,15 @@ def why(
 ) -> None:
     """Tell a run in a few sentences, each with the journal facts it rests on, and its evidence.
 
+    Without a run's id, by what was said: one match is told, several are listed, newest first.
+
     Example: staid why run_01K… --not document:refunds.md
+
+    Example: staid why --text "refunded within 30 days" --to user:ada
     """
+    run = run_told(run, text, to)
+    if run is None:
+        return
     if not_:
         reasons = telling.why_not(output.project().wiring, _recorded(run, "why"), not_)
         value = reasons_json(run, not_, reasons)
@@ -46,45 +57,17 @@ def why(
     output.emit(story_json(story), lambda: telling.story_lines(story, steps=steps, spans=waterfall))
 
 
-@runs_app.command("list")
-def list_runs(
-    limit: Annotated[int, typer.Option(min=1, help="How many, newest first.")] = 20,
-    state: Annotated[
-        Literal["running", "parked", "released", "failed", "external", "imported"] | None,
-        typer.Option(help="Only runs in this state."),
-    ] = None,
-) -> None:
-    """List the newest runs. `--state running` shows those a crash interrupted."""
-    found = output.project().wiring.records.runs(limit=limit, state=state)
-    rows = [
-        (
-            r.run,
-            r.state,
-            r.outcome or "-",
-            r.reason or "-",
-            r.asker,
-            f"{r.started_at:%Y-%m-%d %H:%M} UTC",
-        )
-        for r in found
-    ]
-    head = ("run", "state", "outcome", "reason", "asker", "started")
-    output.emit(
-        {"runs": [_record_json(r) for r in found]},
-        output.table(head, rows) or ['No runs yet: staid ask "…" --as user:ada'],
-    )
-
-
 @runs_app.command()
 def show(run: Run) -> None:
     """Show a run's outcome, also after a resume."""
     records = output.project().wiring.records
     record = records.run(run)
     if record.outcome is None:
-        output.emit(_record_json(record), [f"{run} is {record.state}; it has no outcome yet."])
+        output.emit(record_json(record), [f"{run} is {record.state}; it has no outcome yet."])
         return
     note_reading("cli runs show", run)
     outcome = outcome_of(run, records.rows(run))
-    value = {**_record_json(record), **output.outcome_json(outcome)}
+    value = {**record_json(record), **output.outcome_json(outcome)}
     output.emit(value, lambda: output.outcome_lines(outcome))
 
 
@@ -119,18 +102,3 @@ def _recorded(run: str, verb: str) -> Record:
     records.run(run)  # a clear error for an unknown one
     note_reading(f"cli {verb}", run)
     return Record.of(run, records.rows(run))
-
-
-def _record_json(record: RunRecord) -> dict[str, object]:
-    return {
-        "run": record.run,
-        "conversation": record.conversation,
-        "agent": record.agent,
-        "asker": record.asker,
-        "state": record.state,
-        "outcome": record.outcome,
-        "reason": record.reason,
-        "confidence": record.confidence,
-        "started_at": record.started_at,
-        "ended_at": record.ended_at,
-    }

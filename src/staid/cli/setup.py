@@ -29,8 +29,18 @@ def init(
     output.emit({"project": str(made)}, lines)
 
 
-def doctor() -> None:
+def doctor(
+    *,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Make search and roll-ups anew from the journal.")
+    ] = False,
+) -> None:
     """Exit 1 when the journal does not verify. Example: staid doctor."""
+    if rebuild:
+        from staid.store.projections import rebuild as make_anew
+
+        runs = make_anew(output.project().wiring.run_store)
+        output.say(f"Search and roll-ups were made anew from the journal: {runs} runs.")
     checks = examine(output.project())
     broken = [check for check in checks if check.state == "broken"]
     output.emit(

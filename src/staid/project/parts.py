@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from staid.store.outbox import SqlOutbox
     from staid.store.prompts import SqlPrompts
     from staid.store.runs import SqlRecords
+    from staid.store.search import SqlSearch
     from staid.tracing.disclosure import Disclosure
 
 
@@ -125,6 +126,13 @@ class Wiring:
         from staid.store.prompts import SqlPrompts
 
         return SqlPrompts(self.run_store, self.clock)
+
+    @cached_property
+    def search(self) -> SqlSearch:
+        """What finds runs."""
+        from staid.store.search import SqlSearch
+
+        return SqlSearch(self.run_store)
 
     @cached_property
     def corpus(self) -> SqlCorpus:

@@ -21,6 +21,8 @@ _STATUS: dict[type[StaidError], int] = {
     errors.DocumentNotFound: 404,
     errors.HandoffNotFound: 404,
     errors.RunNotFound: 404,
+    errors.MomentMalformed: 400,
+    errors.TextWithoutWords: 400,
     errors.KeyReused: 409,
     errors.RunBusy: 409,
     errors.RunInterrupted: 409,

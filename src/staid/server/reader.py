@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
-
-from sqlalchemy import select
 
 from staid.access.evaluate import permits
 from staid.domain.call import ApprovalRecord, CallState
@@ -20,6 +18,7 @@ from staid.domain.errors import (
 )
 from staid.domain.errors.privacy import ReadingUnrecorded
 from staid.domain.events import EventKind, JournalRow
+from staid.domain.finding import RunSearch
 from staid.domain.ids import ApprovalId, RunId
 from staid.domain.outcome import Outcome
 from staid.domain.principal import Principal
@@ -29,7 +28,6 @@ from staid.project.origins import origins
 from staid.project.privacy import readings
 from staid.project.project import Project
 from staid.runtime.released import outcome_of
-from staid.store import tables
 from staid.tracing.story import Story, tell
 
 _DERIVED = frozenset(
@@ -104,18 +102,32 @@ class Reader:
 
     # --- runs ------------------------------------------------------------------------------
 
-    def runs(self, limit: int = 50) -> list[RunRecord]:
-        """Return the newest runs that this principal asked for, newest first."""
-        run = tables.run.c
-        query = (
-            select(run.id)
-            .where(run.asker == self._principal.token)
-            .order_by(run.started_at.desc(), run.id.desc())
-            .limit(limit)
-        )
-        with self._project.wiring.store.read() as connection:
-            found = connection.execute(query).scalars().all()
-        return [self._project.wiring.records.run(each) for each in found]
+    def runs(self, limit: int = 50, search: RunSearch | None = None) -> list[RunRecord]:
+        """Return runs that this principal asked for and that fit, newest first.
+
+        What it may not read of them today cannot be found out by searching for it.
+        """
+        mine = replace(search or RunSearch(), asker=self._principal.token, limit=limit)
+        finder, found = self._project.wiring.search, list[RunRecord]()
+        while True:
+            page = finder.runs(mine)
+            found += [record for record in page if self._tells(record.run, mine)]
+            if len(found) >= limit or len(page) < limit:
+                return found[:limit]
+            mine = replace(mine, after=page[-1].run)
+
+    def _tells(self, run: str, search: RunSearch) -> bool:
+        """Tell whether a run fits by what this principal may read of it."""
+        measured = search.document is not None or search.confidence_below is not None
+        if search.text is None and not measured:
+            return True
+        hidden = self._hidden(self._project.wiring.records.rows(run))
+        if measured and hidden:
+            return False
+        if search.text is None:
+            return True
+        places = self._project.wiring.search.places(search.text, [run])
+        return any(place.seq not in hidden for place in places)
 
     def run(self, run: str) -> RunView:
         """Return a run; raise `RunNotFound` also where this principal has no business with it."""

@@ -20,7 +20,7 @@ from sqlalchemy import (
     update,
 )
 
-from staid.store import tables
+from staid.store import projections, tables
 from staid.store.engine import Store
 from staid.store.subjects import chunks
 from staid.store.tables.shared import TIME
@@ -37,11 +37,22 @@ _OUTBOX = table(
     column("at", TIME),
 )
 
-_EMPTIED = ("content", "run", "call", "approval", "handoff", "conversation", "parked", "subject")
+_EMPTIED = (
+    "content",
+    "run",
+    "call",
+    "approval",
+    "handoff",
+    "conversation",
+    "parked",
+    "said",
+    "subject",
+)
 
 
 def forget_said(connection: Connection, contents: Sequence[str]) -> None:
     """Take these contents out of what is searchable."""
+    projections.forget(connection, contents)
 
 
 def ask_sinks(connection: Connection, runs: Sequence[str], at: datetime) -> int:
@@ -94,6 +105,8 @@ def compact(store: Store) -> bool:
             freely = connection.execution_options(isolation_level="AUTOCOMMIT")
             freely.exec_driver_sql(f"VACUUM {', '.join(_EMPTIED)}")
         return True
+    with store.write() as connection:
+        projections.scrub(connection)
     raw = store.engine.raw_connection()
     try:
         driver = cast("sqlite3.Connection", raw.driver_connection)

@@ -18,6 +18,7 @@ from staid.domain.label import EVERYONE, Label
 from staid.domain.principal import Actor
 from staid.store import subjects, tables
 from staid.store.engine import Store
+from staid.store.projections import Noted, Projections
 from staid.tracing import alias, chain
 from staid.tracing.chain import GENESIS, Finding, Link, Seal
 
@@ -29,6 +30,7 @@ class Journal:
         """Hash under `key`, which must not live in the database."""
         self._store = store
         self._key = key
+        self._projections = Projections(store.dialect)
         make = postgres_insert if store.dialect == "postgresql" else sqlite_insert
         # The same content (a passage, an instruction) is kept once, however often it is used.
         self._keep = make(tables.content).on_conflict_do_nothing()
@@ -69,6 +71,11 @@ class Journal:
         if contents:
             connection.execute(self._keep, list(contents.values()))
         connection.execute(_APPEND, [_values(row) for row in links])
+        facts = [
+            Noted(e.seq, e.kind, e.at, g.fact, e.content, g.content and g.content.body)
+            for e, g in zip(links, events, strict=True)
+        ]
+        self._projections.note(connection.connection.cursor(), run, facts)
 
     def seal(self, connection: Connection, run: str) -> None:
         """Seal the run's present head, after every seal before it."""

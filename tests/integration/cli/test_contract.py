@@ -277,7 +277,7 @@ def test_options_before_and_after_the_verb(
         ("runs", "list", "--json", "--project", place),
     ):
         said = ready(*words, json=False)
-        assert (said.code, said.body) == (0, {"runs": []})
+        assert (said.code, said.body) == (0, {"runs": [], "next": None})
     said = ready(
         "ask",
         "--as",

@@ -45,7 +45,16 @@ def read(project: Project, file: Path, **wanted: Any) -> Imported:
 
 def test_bad_rows_are_reported_and_good_ones_kept(make_project: Make, tmp_path: Path) -> None:
     """Damage costs its own row alone, and is told with line and reason."""
-    rows = (talk("a", "A"), b"{", b'["\xff"]', b"", [], b'["\\ud800"]', b"[NaN]", talk("b", "B"))
+    rows: tuple[Any, ...] = (
+        talk("a", "A"),
+        b"{",
+        b'["\xff"]',
+        b"",
+        [],
+        b'["\\ud800"]',
+        b"[NaN]",
+        talk("b", "B"),
+    )
     project = make_project()
     done = read(project, log(tmp_path, *rows))
     assert (done.conversations, done.runs) == (2, 2)
@@ -93,7 +102,7 @@ def test_a_conversation_with_an_id_may_grow(make_project: Make, tmp_path: Path) 
 
 def test_who_asked_comes_from_the_named_field(make_project: Make, tmp_path: Path) -> None:
     """`--asker-from` names a field, also a deep one; a row without it is reported."""
-    rows = (
+    rows: tuple[Any, ...] = (
         {"messages": talk("a", "A"), "meta": {"customer": 7}},
         {"messages": talk("b", "B"), "meta": {}},
         {"messages": talk("c", "C"), "meta": {"customer": "service:bot"}},

@@ -44,8 +44,8 @@ def test_runs_and_stories_are_those_of_the_command_line(office: Any) -> None:
     run = office.ask(ada, QUESTION)
     records = office.project.wiring.records
     record, rows = records.run(run), records.rows(run)
-    shown = cli_runs._record_json(record)
-    assert ada.get("/api/runs").json() == {"runs": [plain(shown)]}
+    shown = cli_runs.record_json(record)
+    assert ada.get("/api/runs").json() == {"runs": [plain(shown)], "next": None}
     expected = {**shown, **output.outcome_json(outcome_of(run, rows)), "withheld": False}
     assert ada.get(f"/api/runs/{run}").json() == plain(expected)
     tokens = office.project.wiring.directory.resolve("user:ada").tokens

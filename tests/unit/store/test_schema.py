@@ -22,8 +22,14 @@ def test_migrations_build_exactly_the_tables(tmp_path: Path) -> None:
     prepare(store)
     assert version(store) == HEAD
     with store.read() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+        context = MigrationContext.configure(connection, opts={"include_name": _ours})
+        assert compare_metadata(context, metadata) == []
     store.close()
+
+
+def _ours(name: str | None, kind: str, _parents: object) -> bool:
+    """Leave out the tables that SQLite's full-text index keeps for itself."""
+    return not (kind == "table" and name is not None and name.startswith("said_words"))
 
 
 def test_preparing_twice_changes_nothing(tmp_path: Path) -> None:

@@ -95,6 +95,11 @@ from staid.domain.errors.replay import (
     RecordIncomplete,
     ReplayImpossible,
 )
+from staid.domain.errors.search import (
+    MomentMalformed,
+    NothingSaid,
+    TextWithoutWords,
+)
 from staid.domain.errors.usage import (
     AddressUnusable,
     NotPermitted,
@@ -147,11 +152,13 @@ __all__ = [
     "ModelTooDear",
     "ModelUnavailable",
     "ModelUnknown",
+    "MomentMalformed",
     "NotComparable",
     "NotDone",
     "NotPermitted",
     "NotSignedIn",
     "NothingImported",
+    "NothingSaid",
     "ProjectNotFound",
     "PromptNotFound",
     "QuestionEmpty",
@@ -185,6 +192,7 @@ __all__ = [
     "SubjectHeld",
     "SubjectMalformed",
     "TargetExists",
+    "TextWithoutWords",
     "ToolInvalid",
     "ToolUnknown",
     "UsageInvalid",

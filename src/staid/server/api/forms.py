@@ -88,6 +88,8 @@ class RunList(BaseModel):
     """Own runs, newest first."""
 
     runs: list[RunForm]
+    next: str | None
+    """The `after` of the next page; null on the last one."""
 
 
 class StepForm(BaseModel):

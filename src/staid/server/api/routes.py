@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 
 from staid.server.api import forms
 from staid.server.decision import decide
 from staid.server.desk import SignedIn
 from staid.server.problem import problem
+from staid.server.wanted import RunQuery
 
 _ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": forms.ErrorAnswer} for status in (400, 401, 403, 404, 409, 503)
@@ -26,10 +27,12 @@ async def ask(visit: SignedIn, question: forms.Question) -> forms.OutcomeForm:
 
 
 @router.get("/runs")
-async def list_runs(visit: SignedIn) -> forms.RunList:
-    """Return own runs, newest first, at most 50."""
-    found = await visit.read(visit.reader.runs)
-    return forms.RunList(runs=[forms.run_form(record) for record in found])
+async def list_runs(visit: SignedIn, wanted: Annotated[RunQuery, Query()]) -> forms.RunList:
+    """Return own runs that fit, newest first; `next` is the `after` of the next page."""
+    now = visit.desk.project.wiring.clock.now()
+    found = await visit.read(visit.reader.runs, wanted.limit, wanted.search(now))
+    more = found[-1].run if len(found) == wanted.limit else None
+    return forms.RunList(runs=[forms.run_form(record) for record in found], next=more)
 
 
 @router.get("/runs/{run}")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import secrets
 from hashlib import sha256
 from typing import Annotated, Literal
+from urllib.parse import urlencode
 
-from fastapi import APIRouter, Form, Request
+from fastapi import APIRouter, Form, Query, Request
 from starlette.responses import RedirectResponse, Response
 
 from staid.domain.errors import NotSignedIn, SignInLinkInvalid
@@ -15,6 +16,7 @@ from staid.server.console.pages import bars, page
 from staid.server.decision import decide
 from staid.server.desk import SignedIn, desk_of
 from staid.server.problem import problem
+from staid.server.wanted import RunQuery
 
 router = APIRouter(include_in_schema=False)
 
@@ -77,9 +79,23 @@ async def ask(
 
 
 @router.get("/runs")
-async def runs(request: Request, visit: SignedIn) -> Response:
-    """Show own runs."""
-    return page(request, "runs.html", visit=visit, runs=await visit.read(visit.reader.runs))
+async def runs(request: Request, visit: SignedIn, wanted: Annotated[RunQuery, Query()]) -> Response:
+    """Show own runs that fit, and the form to narrow them."""
+    now = visit.desk.project.wiring.clock.now()
+    found = await visit.read(visit.reader.runs, wanted.limit, wanted.search(now))
+    asked = wanted.model_dump(exclude_none=True, exclude={"after", "limit"})
+    behind = {**asked, "after": found[-1].run} if len(found) == wanted.limit else None
+    agents = sorted(visit.desk.project.agent_names)
+    return page(
+        request,
+        "runs.html",
+        visit=visit,
+        runs=found,
+        wanted=wanted,
+        agents=agents,
+        query=urlencode(asked),
+        more=urlencode(behind) if behind else None,
+    )
 
 
 @router.get("/runs/{run}")

@@ -9,6 +9,7 @@ from staid.store.tables.outbox import outbox
 from staid.store.tables.privacy import hold, subject
 from staid.store.tables.prompts import imported, prompt
 from staid.store.tables.runs import content, conversation, handoff, journal, parked, run, seal
+from staid.store.tables.search import rollup, said, used
 from staid.store.tables.shared import metadata
 
 __all__ = [
@@ -32,7 +33,10 @@ __all__ = [
     "parked",
     "prompt",
     "reservation",
+    "rollup",
     "run",
+    "said",
     "seal",
     "subject",
+    "used",
 ]

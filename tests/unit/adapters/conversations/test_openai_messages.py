@@ -113,26 +113,26 @@ def test_times_come_from_the_log_the_row_or_nowhere() -> None:
     assert openai_messages.parse({"messages": [user("a", timestamp=0)]}, {}).times == "log"
 
 
-@pytest.mark.parametrize(
-    ("row", "reason"),
-    [
-        ({"messages": "hello"}, "not a list"),
-        ({}, "not a list"),
-        ([agent("A")], "no user message"),
-        ([], "no user message"),
-        (["hello"], "message 1 is not an object"),
-        ([user("a"), {"role": "robot", "content": "x"}], "'robot'"),
-        ([user(7)], "no text"),
-        ([user(["a"])], "not a list of parts"),
-        ([user("a"), result("x", "r")], "answers no call"),
-        ([user("a"), agent(None, ("x", "f", "{}")), user("b"), result("x", "r")], "no call"),
-        ([user("a"), {"role": "assistant", "tool_calls": {}}], "not a list"),
-        ([user("a"), {"role": "assistant", "tool_calls": [{"id": "x"}]}], "names no function"),
-        ({"messages": [user("a")], "at": "yesterday"}, "not a time"),
-        ({"messages": [user("a")], "at": True}, "not a time"),
-        ({"messages": [user("a")], "id": ["x"]}, "not a name"),
-    ],
-)
+BROKEN: list[tuple[Any, str]] = [
+    ({"messages": "hello"}, "not a list"),
+    ({}, "not a list"),
+    ([agent("A")], "no user message"),
+    ([], "no user message"),
+    (["hello"], "message 1 is not an object"),
+    ([user("a"), {"role": "robot", "content": "x"}], "'robot'"),
+    ([user(7)], "no text"),
+    ([user(["a"])], "not a list of parts"),
+    ([user("a"), result("x", "r")], "answers no call"),
+    ([user("a"), agent(None, ("x", "f", "{}")), user("b"), result("x", "r")], "no call"),
+    ([user("a"), {"role": "assistant", "tool_calls": {}}], "not a list"),
+    ([user("a"), {"role": "assistant", "tool_calls": [{"id": "x"}]}], "names no function"),
+    ({"messages": [user("a")], "at": "yesterday"}, "not a time"),
+    ({"messages": [user("a")], "at": True}, "not a time"),
+    ({"messages": [user("a")], "id": ["x"]}, "not a name"),
+]
+
+
+@pytest.mark.parametrize(("row", "reason"), BROKEN)
 def test_what_is_no_conversation_is_refused_with_the_reason(row: Any, reason: str) -> None:
     """Every refusal says what is wrong, in words that name the place."""
     with pytest.raises(RowRefused, match=reason):
