@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TypeAlias, cast
+
+import orjson
 
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
 """A JSON value; numbers that mean money never travel as float."""
@@ -27,7 +30,8 @@ def timestamp(value: datetime) -> str:
     if value.tzinfo is None:
         message = "a time without a zone has no canonical form"
         raise ValueError(message)
-    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    # Not strftime: it costs three times as much, and the journal writes a time with every fact.
+    return value.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def plain(value: object) -> Json:
@@ -51,11 +55,45 @@ def plain(value: object) -> Json:
             raise TypeError(message)
 
 
+_LONE = re.compile("[\ud800-\udfff]")
+_SMALLEST, _LARGEST = -(2**63), 2**64 - 1
+
+
 def canonical(value: object) -> str:
-    """Return canonical JSON: sorted keys, no insignificant space, normalised decimals."""
-    return json.dumps(
+    """Return canonical JSON: sorted keys, no insignificant space, normalised decimals.
+
+    Half a surrogate pair (a byte that was no UTF-8) has no UTF-8 form; it is written as its escape.
+    """
+    if _native(value):
+        try:
+            return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+        except orjson.JSONEncodeError:
+            pass  # half a surrogate pair, or nested deeper than the fast encoder goes
+    text = json.dumps(
         plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
     )
+    return _LONE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def _native(value: object) -> bool:
+    """Whether the fast encoder writes a value in the very bytes of the slow one.
+
+    Not floats: the two differ in exponents and in what is no number.
+    """
+    kind = type(value)
+    if kind is dict:
+        for key, item in cast("dict[object, object]", value).items():
+            if type(key) is not str or (type(item) is not str and not _native(item)):
+                return False
+        return True
+    if kind is list or kind is tuple:
+        for item in cast("Sequence[object]", value):
+            if type(item) is not str and not _native(item):
+                return False
+        return True
+    if kind is int:
+        return _SMALLEST <= cast("int", value) <= _LARGEST
+    return kind is str or kind is bool or value is None
 
 
 def digest(value: object) -> str:

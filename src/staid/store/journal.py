@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from itertools import groupby
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Column, Connection, Row, Table, func, insert, select, text
-from sqlalchemy.dialects.postgresql import insert as postgres_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy import Connection, Row, Table, select
+from sqlalchemy.engine.interfaces import DBAPICursor
 
 from staid.domain.canonical import canonical, timestamp
 from staid.domain.events import Event, EventKind, JournalRow
@@ -19,7 +18,9 @@ from staid.domain.principal import Actor
 from staid.store import subjects, tables
 from staid.store.engine import Store
 from staid.store.projections import Noted, Projections
+from staid.store.verifying import Verification, columns
 from staid.tracing import alias, chain
+from staid.tracing.anchor import Anchor
 from staid.tracing.chain import GENESIS, Finding, Link, Seal
 
 
@@ -32,8 +33,14 @@ class Journal:
         self._key = key
         self._projections = Projections(store.dialect)
         make = postgres_insert if store.dialect == "postgresql" else sqlite_insert
+        self._postgres = store.dialect == "postgresql"
+        mark = "%s" if self._postgres else "?"
+        # Written out once: a fact is small, and building a statement would cost more than it.
+        self._append = _insert(tables.journal, Link.__slots__, mark)
         # The same content (a passage, an instruction) is kept once, however often it is used.
-        self._keep = make(tables.content).on_conflict_do_nothing()
+        self._keep = _insert(tables.content, _KEPT, mark) + " ON CONFLICT DO NOTHING"
+        self._seal = _insert(tables.seal, Seal.__slots__, mark)
+        self._last = f"{_LAST} {mark} ORDER BY seq DESC LIMIT 1"
 
     def alias(self, token: str) -> str:
         """Return what stands for a person's token in the record."""
@@ -41,33 +48,40 @@ class Journal:
 
     def append(self, connection: Connection, run: str, events: Sequence[Event]) -> None:
         """Append facts in order inside the caller's write transaction: all of them or none."""
-        if not events:
-            return
-        seq, prev = self._head(connection, run)
-        links: list[Link] = []
-        contents: dict[str, dict[str, str]] = {}
+        if events:
+            self._write(connection.connection.cursor(), run, events)
+
+    def write(self, run: str, events: Sequence[Event], *, durable: bool) -> None:
+        """Append facts in order in a transaction of their own: all of them or none."""
+        if events:
+            with self._store.driver(durable=durable) as cursor:
+                self._write(cursor, run, events)
+
+    def _write(self, cursor: DBAPICursor, run: str, events: Sequence[Event]) -> None:
+        seq, prev = self._head(cursor, run)
+        links: list[tuple[object, ...]] = []
+        contents: dict[str, tuple[str, str, str, str]] = {}
         met: dict[str, str] = {}
         for number, event in enumerate(events, seq + 1):
             kept = self._content(event, met)
             if kept is not None:
-                contents[kept["id"]] = kept
-            row = chain.link(
-                self._key,
-                Link(
-                    run=run,
-                    seq=number,
-                    kind=event.kind.value,
-                    at=timestamp(event.at),
-                    actor=alias.mask(self._key, canonical(_actor_fields(event.actor)), met),
-                    fact=alias.mask(self._key, canonical(event.fact), met),
-                    content=kept["id"] if kept else None,
-                    prev=prev,
-                    hash="",
-                ),
+                contents[kept[0]] = kept
+            actor, named = _actor_text(self._key, event.actor)
+            met.update(named)
+            bound = (
+                run,
+                number,
+                event.kind.value,
+                timestamp(event.at),
+                actor,
+                alias.mask(self._key, canonical(event.fact), met),
+                kept[0] if kept else None,
+                prev,
             )
-            prev = row.hash
-            links.append(row)
-        subjects.keep(connection, met)
+            prev = chain.bind(self._key, bound)
+            links.append((*bound, prev))
+        if met:
+            subjects.put(cursor, self._store.dialect, met)
         if contents:
             connection.execute(self._keep, list(contents.values()))
         connection.execute(_APPEND, [_values(row) for row in links])
@@ -76,24 +90,23 @@ class Journal:
             for e, g in zip(links, events, strict=True)
         ]
         self._projections.note(connection.connection.cursor(), run, facts)
+            # In one order everywhere: two writers of the same contents would wait for each other.
+            cursor.executemany(self._keep, [contents[name] for name in sorted(contents)])
+        cursor.executemany(self._append, links)
 
     def seal(self, connection: Connection, run: str) -> None:
         """Seal the run's present head, after every seal before it."""
+        cursor = connection.connection.cursor()
         # The run's lock before the table's, as an append takes them: two orders would deadlock.
-        _, head = self._head(connection, run)
-        if self._store.dialect == "postgresql":
+        _, head = self._head(cursor, run)
+        if self._postgres:
             # One sequencer: two concurrent seals would fork the chain.
-            connection.execute(text("LOCK TABLE seal IN EXCLUSIVE MODE"))
-        last = connection.execute(
-            select(tables.seal.c.seq, tables.seal.c.hash)
-            .order_by(tables.seal.c.seq.desc())
-            .limit(1)
-        ).first()
-        seq, prev = (last.seq + 1, last.hash) if last else (1, GENESIS)
+            cursor.execute("LOCK TABLE seal IN EXCLUSIVE MODE")
+        cursor.execute("SELECT seq, hash FROM seal ORDER BY seq DESC LIMIT 1")
+        last = cursor.fetchone()
+        seq, prev = (last[0] + 1, last[1]) if last else (1, GENESIS)
         hashed = chain.seal_hash(self._key, seq, run, head, prev)
-        connection.execute(
-            insert(tables.seal).values(seq=seq, run=run, head=head, prev=prev, hash=hashed)
-        )
+        cursor.execute(self._seal, (seq, run, head, prev, hashed))
 
     def rows(self, run: str) -> list[JournalRow]:
         """Return the facts of a run in order, with the content that is still there."""
@@ -126,90 +139,45 @@ class Journal:
         removed below their seal. Does not detect the removal of the newest runs together with their
         seals: that needs an anchor outside.
         """
-        findings: list[Finding] = []
-        hashes: dict[str, set[str]] = {}
+        return list(Verification(self._store, self._key).findings())
+
+    def sealed(self) -> Seal | None:
+        """Return the newest seal; None before anything was released."""
+        query = select(*columns(tables.seal, Seal)).order_by(tables.seal.c.seq.desc()).limit(1)
         with self._store.read() as connection:
-            for run, rows in groupby(self._links(connection), key=lambda link: link.run):
-                links = list(rows)
-                hashes[run] = {link.hash for link in links}
-                findings += chain.verify_run(self._key, links)
-            query = select(*_columns(tables.seal, Seal)).order_by(tables.seal.c.seq)
-            seals = [Seal(*row) for row in connection.execute(query)]
-            findings += chain.verify_seals(self._key, seals, hashes)
-            findings += self._verify_heads(connection, seals)
-            findings += self._verify_contents(connection)
-        return findings
+            found = connection.execute(query).first()
+        return Seal(*found) if found else None
 
-    def _links(self, connection: Connection) -> Iterable[Link]:
-        columns = _columns(tables.journal, Link)
-        query = select(*columns).order_by(tables.journal.c.run, tables.journal.c.seq)
-        for row in connection.execute(query):
-            yield Link(*row)
+    def against(self, anchors: Iterable[Anchor]) -> list[Finding]:
+        """Return every anchor whose seal is gone or is another one than was anchored."""
+        return list(Verification(self._store, self._key).against(anchors))
 
-    def _verify_heads(self, connection: Connection, seals: Sequence[Seal]) -> list[Finding]:
-        # A released run is sealed by its last fact; a fact appended past the seal was not ours.
-        sealed = {seal.run: seal.head for seal in seals}
-        ended = select(tables.run.c.id).where(tables.run.c.state == "released")
-        findings: list[Finding] = []
-        for row in connection.execute(ended):
-            _, head = self._head(connection, row.id)
-            if sealed.get(row.id) != head:
-                findings.append(
-                    Finding(row.id, 0, "the released run does not end where it was sealed")
-                )
-        return findings
-
-    def _verify_contents(self, connection: Connection) -> list[Finding]:
-        erased = self._erased(connection)
-        journal, content = tables.journal, tables.content
-        query = (
-            select(journal.c.run, journal.c.seq, journal.c.content, content)
-            .join_from(journal, content, journal.c.content == content.c.id, isouter=True)
-            .where(journal.c.content.is_not(None))
-        )
-        findings: list[Finding] = []
-        for row in connection.execute(query):
-            if row.id is None:
-                if row.content not in erased:
-                    findings.append(
-                        Finding(row.run, row.seq, "the content is gone and was not erased by Staid")
-                    )
-            elif chain.content_id(self._key, row.subject, row.label, row.body) != row.content:
-                findings.append(Finding(row.run, row.seq, "the content was altered"))
-        return findings
-
-    def _erased(self, connection: Connection) -> set[str]:
-        query = select(tables.journal.c.fact).where(tables.journal.c.kind == EventKind.ERASED.value)
-        return {
-            item
-            for row in connection.execute(query)
-            for item in json.loads(row.fact).get("contents", [])
-        }
-
-    def _head(self, connection: Connection, run: str) -> tuple[int, str]:
-        if self._store.dialect == "postgresql":
+    def _head(self, cursor: DBAPICursor, run: str) -> tuple[int, str]:
+        if self._postgres:
             # Two writers of one run (a worker and an approver) take turns.
-            connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(run, 0))))
-        journal = tables.journal
-        query = select(journal.c.seq, journal.c.hash).where(journal.c.run == run)
-        last = connection.execute(query.order_by(journal.c.seq.desc()).limit(1)).first()
-        return (last.seq, last.hash) if last else (0, GENESIS)
+            cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (run,))
+        cursor.execute(self._last, (run,))
+        last = cursor.fetchone()
+        return (last[0], last[1]) if last else (0, GENESIS)
 
-    def _content(self, event: Event, met: dict[str, str]) -> dict[str, str] | None:
+    def _content(self, event: Event, met: dict[str, str]) -> tuple[str, str, str, str] | None:
         if event.content is None:
             return None
         kept = event.content
-        label = alias.mask(self._key, kept.label.key, met)
+        label, named = _label_text(self._key, kept.label)
+        met.update(named)
         body = canonical(kept.body)
-        identity = chain.content_id(self._key, kept.subject, label, body)
-        return {"id": identity, "subject": kept.subject, "label": label, "body": body}
+        return chain.content_id(self._key, kept.subject, label, body), kept.subject, label, body
 
 
-_APPEND = insert(tables.journal)
+_KEPT = ("id", "subject", "label", "body")
+_LAST = "SELECT seq, hash FROM journal WHERE run ="
 
 
-def _values(row: Link) -> dict[str, object]:
-    return {name: getattr(row, name) for name in Link.__slots__}
+def _insert(table: Table, columns: Iterable[str], mark: str) -> str:
+    names = list(columns)
+    marks = ", ".join([mark] * len(names))
+    return f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({marks})"  # noqa: S608 - names of our own tables
 
 
 def _actor_fields(actor: Actor) -> dict[str, str]:
@@ -224,8 +192,17 @@ def _actor(recorded: str, known: Mapping[str, str]) -> Actor:
     return Actor(**fields, via=via.removeprefix("user:") if via is not None else None)
 
 
-def _columns(table: Table, shape: type[Link | Seal]) -> list[Column[Any]]:
-    return [table.c[name] for name in shape.__slots__]
+# A run has many facts, and a handful of actors and labels.
+@lru_cache(maxsize=1024)
+def _actor_text(key: bytes, actor: Actor) -> tuple[str, dict[str, str]]:
+    met: dict[str, str] = {}
+    return alias.mask(key, canonical(_actor_fields(actor)), met), met
+
+
+@lru_cache(maxsize=1024)
+def _label_text(key: bytes, label: Label) -> tuple[str, dict[str, str]]:
+    met: dict[str, str] = {}
+    return alias.mask(key, label.key, met), met
 
 
 def _row(found: Row[Any], known: Mapping[str, str]) -> JournalRow:

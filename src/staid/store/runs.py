@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
 
 from staid.domain.canonical import Json, canonical
 from staid.domain.errors import ConversationNotFound, RunBusy, RunNotFound, StaidError
@@ -43,25 +43,24 @@ class SqlRecords:
                     return earlier
             self._join(connection, start)
             connection.execute(
-                insert(tables.run).values(
-                    id=start.run,
-                    conversation=start.conversation,
-                    agent=start.agent,
-                    asker=start.asker,
-                    state=start.state,
-                    key=start.key,
-                    key_digest=start.question_digest,
-                    started_at=start.at,
-                )
+                _BEGIN,
+                {
+                    "id": start.run,
+                    "conversation": start.conversation,
+                    "agent": start.agent,
+                    "asker": start.asker,
+                    "state": start.state,
+                    "key": start.key,
+                    "key_digest": start.question_digest,
+                    "started_at": start.at,
+                },
             )
             self._journal.append(connection, start.run, events)
         return None
 
     def append(self, run: RunId, events: Sequence[Event], *, durable: bool = False) -> None:
         """Append facts of a run; `durable` before anything outside may rely on them."""
-        if events:
-            with self._store.write(durable=durable) as connection:
-                self._journal.append(connection, run, events)
+        self._journal.write(run, events, durable=durable)
 
     def park(
         self, run: RunId, state: Mapping[str, Json], ending: Ending, events: Sequence[Event]
@@ -69,7 +68,7 @@ class SqlRecords:
         """Park a run with everything needed to carry it on, in one transaction."""
         with self._store.write() as connection:
             self._end(connection, run, ending)
-            connection.execute(delete(tables.parked).where(tables.parked.c.run == run))
+            connection.execute(_UNPARK, {"ended": run})
             connection.execute(
                 insert(tables.parked).values(
                     run=run, version=PARKED_VERSION, state=canonical(state)
@@ -109,7 +108,7 @@ class SqlRecords:
         """Record outcome, hand-off and last facts, seal the run: durable when this returns."""
         with self._store.write() as connection:
             self._end(connection, run, ending)
-            connection.execute(delete(tables.parked).where(tables.parked.c.run == run))
+            connection.execute(_UNPARK, {"ended": run})
             if handoff is not None:
                 connection.execute(insert(tables.handoff).values(**_handoff_values(handoff)))
             self._journal.append(connection, run, events)
@@ -231,14 +230,17 @@ class SqlRecords:
         return _record(found) if found else None
 
     def _join(self, connection: Connection, start: RunStart) -> None:
-        table = tables.conversation
         take_turns(self._store, connection, f"conversation:{start.conversation}")
-        found = connection.execute(select(table).where(table.c.id == start.conversation)).first()
+        found = connection.execute(_JOINED, {"joined": start.conversation}).first()
         if found is None:
             connection.execute(
-                insert(table).values(
-                    id=start.conversation, asker=start.asker, agent=start.agent, started_at=start.at
-                )
+                _JOIN,
+                {
+                    "id": start.conversation,
+                    "asker": start.asker,
+                    "agent": start.agent,
+                    "started_at": start.at,
+                },
             )
         elif found.asker != start.asker:
             raise ConversationNotFound(conversation=start.conversation)
@@ -251,18 +253,28 @@ class SqlRecords:
 
     def _end(self, connection: Connection, run: RunId, ending: Ending) -> None:
         moved = connection.execute(
-            update(tables.run)
-            .where(tables.run.c.id == run, tables.run.c.state.in_(["running", "parked"]))
-            .values(
-                state=ending.state,
-                outcome=ending.outcome,
-                reason=ending.reason,
-                confidence=ending.confidence,
-                ended_at=ending.at,
-            )
+            _END,
+            {
+                "ended": run,
+                "state": ending.state,
+                "outcome": ending.outcome,
+                "reason": ending.reason,
+                "confidence": ending.confidence,
+                "ended_at": ending.at,
+            },
         )
         if moved.rowcount != 1:
             raise RunBusy(run=run)
+
+
+# Statements that every turn runs are built once: building one costs more than running it.
+_BEGIN = insert(tables.run)
+_JOINED = select(tables.conversation.c.asker).where(tables.conversation.c.id == bindparam("joined"))
+_JOIN = insert(tables.conversation)
+_UNPARK = delete(tables.parked).where(tables.parked.c.run == bindparam("ended"))
+_END = update(tables.run).where(
+    tables.run.c.id == bindparam("ended"), tables.run.c.state.in_(["running", "parked"])
+)
 
 
 def _aware(value: datetime | None) -> datetime | None:
