@@ -8,6 +8,7 @@ TRIALS ?= 1000
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check lock fit-confidence bench bench-turn bench-grounding bench-store \
         prove-leaks prove-effects peers peers-setup docs clean
+        bench-traces peers-setup prove-leaks prove-effects prove-journal docs clean
 
 help:  ## Show this menu
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -43,7 +44,7 @@ test: setup  ## The same suite as CI
 fit-confidence: setup  ## Fit the packaged calibration from STAID_DATA
 	$(BIN)/python benchmarks/fit_confidence.py
 
-bench: bench-turn bench-grounding  ## Every benchmark
+bench: bench-turn bench-grounding bench-traces  ## Every benchmark
 
 bench-turn: setup  ## CPU per turn, import and --help
 	$(BIN)/python benchmarks/bench_turn.py
@@ -53,6 +54,13 @@ bench-grounding: setup  ## Risk and coverage on STAID_DATA
 
 bench-store: setup  ## Finding and opening runs among a million events
 	$(BIN)/python benchmarks/bench_store.py
+peers-setup:  ## Create .venv-peers: other vendors' tracing clients, for the tables
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check \
+	  opentelemetry-sdk opentelemetry-exporter-otlp-proto-http langfuse "langsmith[otel]" logfire
+
+bench-traces: setup  ## What a fact costs, what is durable, what kill -9 loses
+	$(BIN)/python benchmarks/bench_traces.py
 
 prove-leaks: setup  ## More examples of the leak property than CI runs
 	STAID_LEAK_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest tests/property -k leak -q -n 2 --timeout 0
@@ -69,6 +77,8 @@ peers-setup: .venv-peers/.made  ## Create .venv-peers with real receivers and ot
 
 peers: peers-setup  ## Export to a real Phoenix and a real MLflow, and read back
 	$(BIN)/python benchmarks/peers.py
+prove-journal: setup  ## More kills under load than CI runs
+	$(BIN)/python benchmarks/prove_journal.py --trials $(if $(filter file,$(origin TRIALS)),500,$(TRIALS))
 
 docs: setup  ## Write the generated parts of the documentation
 	$(BIN)/python benchmarks/write_docs.py

@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, text
@@ -39,6 +40,7 @@ class Store:
         self.path = Path(parsed.database or "") if self.dialect == "sqlite" else None
         self.busy_seconds = busy_seconds
         self._owner = os.getpid()
+        self._turns = Lock()
         self.engine = _sqlite(parsed, busy_seconds) if self.path else _postgres(parsed)
         self._errors: tuple[type[Exception], ...] = (_driver(self.engine).Error,)
 
@@ -57,7 +59,8 @@ class Store:
         the death of this process, which is enough for facts that nothing was released on.
         """
         mode = "BEGIN IMMEDIATE" if self.path else "READ COMMITTED"
-        with self._transaction(mode, durable=durable) as connection:
+        self._after_fork()
+        with self._turn(), self._transaction(mode, durable=durable) as connection:
             if not self.path and not durable:
                 connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
             yield connection
@@ -71,22 +74,40 @@ class Store:
         """
         self._after_fork()
         try:
-            pooled = self.engine.raw_connection()
-            try:
-                cursor = pooled.cursor()
-                if self.path:
-                    _begin_sqlite(cursor, pooled.info, "BEGIN IMMEDIATE", durable=durable)
-                elif not durable:
-                    cursor.execute("SET LOCAL synchronous_commit = off")
-                yield cursor
-                pooled.commit()
-            except BaseException:
-                pooled.rollback()
-                raise
-            finally:
-                pooled.close()
+            with self._turn():
+                yield from self._driver(durable=durable)
         except (DBAPIError, *self._errors) as error:
             raise self.coded(error) from error
+
+    def _driver(self, *, durable: bool) -> Generator[DBAPICursor]:
+        pooled = self.engine.raw_connection()
+        try:
+            cursor = pooled.cursor()
+            if self.path:
+                _begin_sqlite(cursor, pooled.info, "BEGIN IMMEDIATE", durable=durable)
+            elif not durable:
+                cursor.execute("SET LOCAL synchronous_commit = off")
+            yield cursor
+            pooled.commit()
+        except BaseException:
+            pooled.rollback()
+            raise
+        finally:
+            pooled.close()
+
+    @contextmanager
+    def _turn(self) -> Generator[None]:
+        """Let the threads of this process write one after the other.
+
+        SQLite has one writer at a time. A second one asks again after longer and longer sleeps, so
+        that many threads would spend most of their time asleep; in a queue each goes on at once.
+        """
+        mine = self.path is not None and self._turns.acquire(timeout=self.busy_seconds)
+        try:
+            yield
+        finally:
+            if mine:
+                self._turns.release()
 
     @contextmanager
     def _transaction(self, mode: str, *, durable: bool) -> Generator[Connection]:
@@ -111,6 +132,7 @@ class Store:
         if os.getpid() != self._owner:
             self.engine.dispose(close=False)
             self._owner = os.getpid()
+            self._turns = Lock()  # another thread of the parent may have held it
 
     def coded(self, error: Exception) -> StaidError:
         """Return the coded error behind what the database driver raised."""

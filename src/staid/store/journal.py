@@ -186,8 +186,9 @@ def _actor_fields(actor: Actor) -> dict[str, str]:
     return {**fields, "via": f"user:{actor.via}"} if actor.via is not None else fields
 
 
-def _actor(recorded: str, known: Mapping[str, str]) -> Actor:
-    fields: dict[str, Any] = json.loads(alias.unmask(recorded, known))
+@lru_cache(maxsize=1024)
+def _actor(recorded: str) -> Actor:
+    fields: dict[str, Any] = json.loads(recorded)
     via = fields.pop("via", None)
     return Actor(**fields, via=via.removeprefix("user:") if via is not None else None)
 
@@ -212,7 +213,7 @@ def _row(found: Row[Any], known: Mapping[str, str]) -> JournalRow:
         seq=found.seq,
         kind=EventKind(found.kind),
         at=found.at,
-        actor=_actor(found.actor, known),
+        actor=_actor(alias.unmask(found.actor, known)),
         fact=json.loads(alias.unmask(found.fact, known)),
         content=found.content,
         prev=found.prev,
@@ -222,6 +223,7 @@ def _row(found: Row[Any], known: Mapping[str, str]) -> JournalRow:
     )
 
 
+@lru_cache(maxsize=1024)
 def _label(key: str | None) -> Label:
     if key is None:
         return EVERYONE
