@@ -39,6 +39,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "erase": ("staid.cli.erase", "Take a person out of the record."),
     "export": ("staid.cli.export", "Send finished runs to the sinks; see what arrived."),
     "hold": ("staid.cli.erase", "What must not be erased."),
+    "anchor": ("staid.cli.anchor", "Tell the newest seal to a place outside, or check it there."),
     "worker": ("staid.cli.worker", "Carry on decided runs, find lost executions."),
     "serve": ("staid.cli.serve", "Serve the console and the HTTP API."),
 }

@@ -47,6 +47,8 @@ def _json(done: Worked) -> dict[str, object]:
         "notified": notified_json(done.notified),
         "erased": done.erased,
         "exported": [round_json(one) for one in done.exported],
+        "interrupted": list(done.interrupted),
+        "anchored": list(done.anchored),
     }
 
 
@@ -59,4 +61,6 @@ def _lines(done: Worked) -> list[str]:
     lines += [f"not told yet: {notice}: {error}" for notice, error in done.notified.failed]
     lines += [f"erased: {done.erased} texts that had reached their age"] if done.erased else []
     lines += [line for one in done.exported for line in round_lines(one)]
+    lines += [f"interrupted: {run}; staid why {run}" for run in done.interrupted]
+    lines += [f"anchored: {target}" for target in done.anchored]
     return lines or ["Nothing to do."]

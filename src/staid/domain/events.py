@@ -38,6 +38,7 @@ class EventKind(StrEnum):
     OUTCOME_RELEASED = "outcome.released"
     HANDOFF_OPENED = "handoff.opened"
     HANDOFF_ANSWERED = "handoff.answered"
+    RUN_INTERRUPTED = "run.interrupted"
     FEEDBACK_GIVEN = "feedback.given"
     GRADE_GIVEN = "grade.given"
     ERASED = "erased"

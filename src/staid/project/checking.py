@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from staid.domain.errors import StaidError
+from staid.project.anchoring import against_anchors
+from staid.project.interrupting import interrupted
 
 if TYPE_CHECKING:
     from staid.project.project import Project
@@ -110,14 +112,23 @@ def _journal(project: Project) -> list[Check]:
     ]
 
 
+def _anchors(project: Project) -> list[Check]:
+    if not project.settings.journal.anchor:
+        return []  # docs/guides/tampering.md says what goes unseen without one
+    read, findings = against_anchors(project)
+    if not findings:
+        detail = f"{read} seals told to the outside are here, unchanged"
+        return [Check("anchors", "ok", detail)]
+    hint = "Runs were removed or rewritten after they were anchored. Compare with a backup."
+    return [Check("anchors", "broken", f"{f.run}: {f.problem}", hint) for f in findings[:20]]
+
+
 def _waiting(project: Project) -> list[Check]:
-    wiring = project.wiring
-    interrupted = wiring.records.runs(limit=1000, state="running")
-    found: list[Check] = []
-    if interrupted:
-        detail = f"{len(interrupted)} runs have no outcome: in progress now, or cut off"
-        found.append(Check("runs", "note", detail, "staid runs list --state running"))
-    return found
+    cut_off = interrupted(project)
+    if not cut_off:
+        return []
+    detail = f"{len(cut_off)} runs were cut off before they had an outcome"
+    return [Check("runs", "note", detail, "staid runs list --state interrupted; staid worker")]
 
 
 def _sinks(project: Project) -> list[Check]:
@@ -148,6 +159,7 @@ _LOOKS: list[tuple[str, Callable[[Project], list[Check]]]] = [
     ("directory", _directory),
     ("agents", _agents),
     ("journal", _journal),
+    ("anchors", _anchors),
     ("runs", _waiting),
     ("sinks", _sinks),
 ]

@@ -28,6 +28,7 @@ DEFAULT_FLOOR = 0.55
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _LISTS = frozenset(
     {
+        "anchor",
         "allow_tools",
         "may_read",
         "fallback",
@@ -115,6 +116,19 @@ class GateSettings(_Strict):
     """Tokens that may decide approvals whose tool names no approvers; empty: any other user."""
 
 
+def _listed(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+class JournalSettings(_Strict):
+    """`[journal]`."""
+
+    anchor: Annotated[list[str], BeforeValidator(_listed)] = Field(default_factory=list[str])
+    """Places outside that are told the newest seal: `file:PATH`, `webhook:URL`."""
+    anchor_every: Duration = 600.0
+    """How long the worker waits between two anchors for the same place."""
+
+
 class McpSettings(_Strict):
     """`[mcp.NAME]`: an MCP server behind the gateway."""
 
@@ -193,6 +207,7 @@ class Settings(_Strict):
     sources: dict[str, SourceSettings] = Field(default_factory=dict[str, SourceSettings])
     directory: DirectorySettings = DirectorySettings()
     gates: GateSettings = GateSettings()
+    journal: JournalSettings = JournalSettings()
     mcp: dict[str, McpSettings] = Field(default_factory=dict[str, McpSettings])
     notify: dict[str, NotifySettings] = Field(default_factory=dict[str, NotifySettings])
     retention: RetentionSettings = RetentionSettings()
@@ -273,6 +288,7 @@ def _paths(raw: Mapping[str, Any]) -> list[tuple[str, ...]]:
         ("directory", DirectorySettings),
         ("gates", GateSettings),
         ("retention", RetentionSettings),
+        ("journal", JournalSettings),
     ):
         found += [(section, key) for key in model.model_fields]
     for section, model in (

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from staid.domain.call import CallState
 from staid.domain.errors import StaidError
+from staid.project.anchoring import anchor_now
 from staid.project.deciding import carry_on
 from staid.project.exporting import Round, export_once
+from staid.project.interrupting import close_interrupted
 from staid.project.notifying import Notified, notify_once
 from staid.project.privacy import expire_when_due
 
@@ -27,13 +30,17 @@ class Worked:
     resumed: tuple[str, ...]
     """Runs that went on because nothing in them waits any more."""
     failed: tuple[tuple[str, str], ...]
-    """Runs that could not go on now, with the error; the next round tries again."""
+    """Runs (or `anchor`) that could not go on now, with the error; the next round tries again."""
     notified: Notified
     """What people were told."""
     erased: int = 0
     """Contents that had reached their age."""
     exported: tuple[Round, ...] = ()
     """What was done for each sink, where anything was."""
+    interrupted: tuple[str, ...] = ()
+    """Runs whose process died: closed without an outcome."""
+    anchored: tuple[str, ...] = ()
+    """Places outside that were told the newest seal."""
 
 
 NOTHING = Worked((), (), (), (), Notified())
@@ -64,6 +71,12 @@ async def work_once(project: Project) -> Worked:
             failed.append((run.run, str(error)))
     expired = await wiring.parts.off_loop(expire_when_due, project)
     exported = await exporting
+    closed = await wiring.parts.off_loop(close_interrupted, project)
+    try:
+        told = await wiring.parts.off_loop(partial(anchor_now, project, every=False))
+    except StaidError as error:  # a place that is away stops nothing else
+        told = []
+        failed.append(("anchor", str(error)))
     return Worked(
         tuple(r.call.id for r in swept.in_doubt),
         tuple(r.call.id for r in swept.expired),
@@ -72,4 +85,6 @@ async def work_once(project: Project) -> Worked:
         await wiring.parts.off_loop(notify_once, project),
         sum(expired.values()),
         tuple(done for done in exported if done.moved),
+        tuple(closed),
+        tuple(each.target for each in told),
     )

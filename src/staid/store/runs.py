@@ -128,6 +128,7 @@ class SqlRecords:
             self._journal.append(connection, run, events)
             if ended.rowcount == 1:
                 enqueue(connection, self._sinks, run, "run", at)
+            self._journal.seal(connection, run)
 
     def acted(self, run: RunId) -> bool:
         """Return whether a call of the run may have changed the world."""

@@ -87,6 +87,7 @@ from staid.domain.errors.project import (
     StoreReadOnly,
     StoreUnavailable,
 )
+from staid.domain.errors.record import AnchorFailed, AnchorMissing, AnchorUnreadable
 from staid.domain.errors.replay import (
     FormatUnknown,
     NothingImported,
@@ -112,6 +113,9 @@ from staid.domain.errors.usage import (
 __all__ = [
     "AddressUnusable",
     "AgentNotFound",
+    "AnchorFailed",
+    "AnchorMissing",
+    "AnchorUnreadable",
     "ApprovalDecided",
     "ApprovalExpired",
     "ApprovalMismatch",

@@ -8,12 +8,14 @@ from staid.store.tables.notices import notice
 from staid.store.tables.outbox import outbox
 from staid.store.tables.privacy import hold, subject
 from staid.store.tables.prompts import imported, prompt
+from staid.store.tables.record import anchor
 from staid.store.tables.runs import content, conversation, handoff, journal, parked, run, seal
 from staid.store.tables.search import rollup, said, used
 from staid.store.tables.shared import metadata
 
 __all__ = [
     "acl_class",
+    "anchor",
     "approval",
     "calibration",
     "call",
