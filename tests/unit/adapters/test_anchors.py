@@ -29,7 +29,7 @@ class Receiver(BaseHTTPRequestHandler):
         self.send_response(500 if self.path == "/refuse" else 204)
         self.end_headers()
 
-    def log_message(self, *_given: object) -> None:
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as in the base
         """Say nothing."""
 
 
