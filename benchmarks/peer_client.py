@@ -5,6 +5,10 @@ caller; `peer_client.py kill CLIENT URL` emits spans and dies by SIGKILL; `peer_
 answers OTLP over HTTP on a loopback port and tells how many spans it was given.
 """
 
+# pyright: reportMissingImports=false, reportUnknownVariableType=false, reportUnknownMemberType=false
+# pyright: reportUnknownArgumentType=false, reportUntypedFunctionDecorator=false
+# The packages of this script are in another environment, on purpose.
+
 from __future__ import annotations
 
 import gzip
@@ -157,7 +161,7 @@ class _Sink(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, *_given: object) -> None:
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as in the base
         """Say nothing."""
 
 

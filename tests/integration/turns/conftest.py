@@ -103,6 +103,7 @@ class Desk:
         self.project = project
         self.effects: list[str] = []
         self.play = Play()
+        self.found = "The order has left the warehouse in Hamburg."
         self.write("refunds.md", POLICY, [["group:customers"]])
         project.tool(
             "refund.issue",
@@ -125,7 +126,7 @@ class Desk:
 
     def _look(self, p: Order) -> dict[str, str]:
         """Look an order up."""
-        return {"order": p.order_id, "state": "The order has left the warehouse in Hamburg."}
+        return {"order": p.order_id, "state": self.found}
 
     def _send(self, p: Order) -> dict[str, str]:
         """Send a parcel over a line that breaks."""
