@@ -164,7 +164,7 @@ def test_every_kind_with_content_has_a_class() -> None:
     """No content can be written that retention does not know the class of."""
     without = {
         EventKind.SCOPE_RESOLVED, EventKind.RETRIEVAL_DONE, EventKind.FLOOR_COMPARED,
-        EventKind.ERASED, EventKind.RUN_READ,
+        EventKind.ERASED, EventKind.RUN_READ, EventKind.RUN_INTERRUPTED,
     }  # fmt: skip
     classed = [kind for kinds in CLASSES.values() for kind in kinds]
     assert len(classed) == len(set(classed))

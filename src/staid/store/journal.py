@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from sqlalchemy import Connection, Row, Table, select
@@ -40,6 +40,9 @@ class Journal:
         # The same content (a passage, an instruction) is kept once, however often it is used.
         self._keep = _insert(tables.content, _KEPT, mark) + " ON CONFLICT DO NOTHING"
         self._seal = _insert(tables.seal, Seal.__slots__, mark)
+        # A run has many facts, and a handful of actors and labels.
+        self._actor_text = lru_cache(maxsize=1024)(partial(_actor_text, key))
+        self._label_text = lru_cache(maxsize=1024)(partial(_label_text, key))
         self._last = f"{_LAST} {mark} ORDER BY seq DESC LIMIT 1"
 
     def alias(self, token: str) -> str:
@@ -66,7 +69,7 @@ class Journal:
             kept = self._content(event, met)
             if kept is not None:
                 contents[kept[0]] = kept
-            actor, named = _actor_text(self._key, event.actor)
+            actor, named = self._actor_text(event.actor)
             met.update(named)
             bound = (
                 run,
@@ -164,7 +167,7 @@ class Journal:
         if event.content is None:
             return None
         kept = event.content
-        label, named = _label_text(self._key, kept.label)
+        label, named = self._label_text(kept.label)
         met.update(named)
         body = canonical(kept.body)
         return chain.content_id(self._key, kept.subject, label, body), kept.subject, label, body
@@ -193,14 +196,11 @@ def _actor(recorded: str) -> Actor:
     return Actor(**fields, via=via.removeprefix("user:") if via is not None else None)
 
 
-# A run has many facts, and a handful of actors and labels.
-@lru_cache(maxsize=1024)
 def _actor_text(key: bytes, actor: Actor) -> tuple[str, dict[str, str]]:
     met: dict[str, str] = {}
     return alias.mask(key, canonical(_actor_fields(actor)), met), met
 
 
-@lru_cache(maxsize=1024)
 def _label_text(key: bytes, label: Label) -> tuple[str, dict[str, str]]:
     met: dict[str, str] = {}
     return alias.mask(key, label.key, met), met

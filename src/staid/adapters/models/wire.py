@@ -176,8 +176,10 @@ def arguments(raw: str | Mapping[str, object] | None) -> Mapping[str, Json]:
         return {}
     try:
         value: object = json.loads(raw, parse_constant=_refuse) if isinstance(raw, str) else raw
-        # What has no canonical form (infinite numbers, lone surrogates) could not be hashed.
-        canonical(value).encode()
+        # What has no canonical form (infinite numbers) could not be hashed, and half a surrogate
+        # pair is kept in a result, but no text that anything may be called with.
+        canonical(value)
+        json.dumps(value, ensure_ascii=False, default=str).encode()
     except (ValueError, TypeError, RecursionError):
         value = None
     if isinstance(value, Mapping):
