@@ -9,6 +9,8 @@ TRIALS ?= 1000
 .PHONY: help setup demo test check lock fit-confidence bench bench-turn bench-grounding bench-store \
         prove-leaks prove-effects peers peers-setup docs clean
         bench-traces peers-setup prove-leaks prove-effects prove-journal docs clean
+.PHONY: help setup demo test check lock fit-confidence bench bench-turn bench-grounding \
+        bench-traces prove-leaks prove-effects prove-journal peers peers-setup docs clean
 
 help:  ## Show this menu
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -77,6 +79,7 @@ peers-setup: .venv-peers/.made  ## Create .venv-peers with real receivers and ot
 
 peers: peers-setup  ## Export to a real Phoenix and a real MLflow, and read back
 	$(BIN)/python benchmarks/peers.py
+
 prove-journal: setup  ## More kills under load than CI runs
 	$(BIN)/python benchmarks/prove_journal.py --trials $(if $(filter file,$(origin TRIALS)),500,$(TRIALS))
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import select
 
 from staid.domain.errors import RunBusy
 from staid.domain.events import Event, EventKind
 from staid.domain.ids import ConversationId, RunId
 from staid.domain.principal import Actor
 from staid.domain.records import Ending, RunStart
+from staid.store import tables
 from staid.store.engine import Store
 from staid.store.interrupted import InterruptedRuns
 from staid.store.journal import Journal
@@ -95,6 +97,19 @@ def test_closing_is_recorded_once(
     assert sealed is not None
     assert sealed.run == "run_cut"
     assert journal.verify() == []
+
+
+def test_a_closed_run_is_due_at_its_sinks_once(
+    store: Store, records: SqlRecords, journal: Journal
+) -> None:
+    """What was cut off is exported as it is, like every run that ended."""
+    runs = InterruptedRuns(store, journal, ["far"])
+    begin(records, "run_cut", 30)
+    assert runs.close("run_cut", SINCE, NOON, closing())
+    assert not runs.close("run_cut", SINCE, NOON, closing())
+    with store.read() as connection:
+        due = connection.execute(select(tables.outbox.c.sink, tables.outbox.c.run)).all()
+    assert due == [("far", "run_cut")]
 
 
 def test_a_slow_process_cannot_release_a_closed_run(

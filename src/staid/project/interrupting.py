@@ -39,4 +39,5 @@ def close_interrupted(project: Project) -> list[RunId]:
 
 
 def _store(project: Project) -> InterruptedRuns:
-    return InterruptedRuns(project.wiring.run_store, project.wiring.journal)
+    wiring = project.wiring
+    return InterruptedRuns(wiring.run_store, wiring.journal, wiring.sink_names)

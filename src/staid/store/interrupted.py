@@ -12,6 +12,7 @@ from staid.domain.events import Event, EventKind
 from staid.store import tables
 from staid.store.engine import Store
 from staid.store.journal import Journal
+from staid.store.outbox import enqueue
 
 INTERRUPTED = "interrupted"
 """Reason of a run that failed because its process died."""
@@ -20,10 +21,11 @@ INTERRUPTED = "interrupted"
 class InterruptedRuns:
     """Finds and closes runs without an outcome that have been silent for long."""
 
-    def __init__(self, store: Store, journal: Journal) -> None:
-        """Look in `store`; write the closing fact to `journal`."""
+    def __init__(self, store: Store, journal: Journal, sinks: Sequence[str] = ()) -> None:
+        """Look in `store`; write the closing fact to `journal`; `sinks` get the run as it is."""
         self._store = store
         self._journal = journal
+        self._sinks = tuple(sinks)
 
     def silent(self, since: datetime, limit: int = 1000) -> list[str]:
         """Return runs that have no outcome and no fact since then, oldest first."""
@@ -50,6 +52,7 @@ class InterruptedRuns:
                 return False
             self._journal.append(connection, run, events)
             self._journal.seal(connection, run)
+            enqueue(connection, self._sinks, run, "run", at)
         return True
 
     def _acted(self, connection: Connection, run: str) -> bool:
