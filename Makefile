@@ -7,9 +7,6 @@ EXAMPLES ?= 10000
 TRIALS ?= 1000
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check lock fit-confidence bench bench-turn bench-grounding bench-store \
-        prove-leaks prove-effects peers peers-setup docs clean
-        bench-traces peers-setup prove-leaks prove-effects prove-journal docs clean
-.PHONY: help setup demo test check lock fit-confidence bench bench-turn bench-grounding \
         bench-traces prove-leaks prove-effects prove-journal peers peers-setup docs clean
 
 help:  ## Show this menu
@@ -56,10 +53,6 @@ bench-grounding: setup  ## Risk and coverage on STAID_DATA
 
 bench-store: setup  ## Finding and opening runs among a million events
 	$(BIN)/python benchmarks/bench_store.py
-peers-setup:  ## Create .venv-peers: other vendors' tracing clients, for the tables
-	$(PYTHON) -m venv .venv-peers
-	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check \
-	  opentelemetry-sdk opentelemetry-exporter-otlp-proto-http langfuse "langsmith[otel]" logfire
 
 bench-traces: setup  ## What a fact costs, what is durable, what kill -9 loses
 	$(BIN)/python benchmarks/bench_traces.py

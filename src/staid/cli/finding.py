@@ -16,6 +16,8 @@ from staid.domain.errors import NothingSaid, UsageInvalid
 from staid.domain.finding import Ended, RunSearch, Said
 from staid.domain.moment import moment
 from staid.domain.records import RunRecord
+from staid.project.interrupting import interrupted_among
+from staid.store.interrupted import INTERRUPTED
 
 Since = Annotated[
     str | None, typer.Option(metavar="WHEN", help="From then on: 2026-05-01, or 7d ago as 7d.")
@@ -42,7 +44,8 @@ def list_runs(  # noqa: PLR0913 - one parameter for each option
         str | None, typer.Option(metavar="RUN", help="Go on behind this run: the next page.")
     ] = None,
     state: Annotated[
-        Literal["running", "parked", "released", "failed", "external", "imported"] | None,
+        Literal["running", "parked", "released", "failed", "external", "imported", "interrupted"]
+        | None,
         typer.Option(help="Only runs in this state."),
     ] = None,
     asker: Annotated[str | None, typer.Option(metavar="WHO", help="Who asked: user:ada.")] = None,
@@ -61,7 +64,7 @@ def list_runs(  # noqa: PLR0913 - one parameter for each option
     confidence_below: Annotated[float | None, typer.Option(min=0, max=1)] = None,
     text: Text = None,
 ) -> None:
-    """List the newest runs that fit. `--state running` shows those a crash interrupted.
+    """List the newest runs that fit. `--state interrupted` shows those that a crash cut off.
 
     Example: staid runs list --outcome abstention --since 7d --text "annual plan"
     """
@@ -81,7 +84,11 @@ def list_runs(  # noqa: PLR0913 - one parameter for each option
         after=after,
         limit=limit,
     )
-    found = output.project().wiring.search.runs(search)
+    project = output.project()
+    if state == INTERRUPTED:
+        found = interrupted_among(project, search)
+    else:
+        found = project.wiring.search.runs(search)
     more = found[-1].run if len(found) == limit else None
     nothing = [
         'No runs yet: staid ask "…" --as user:ada'

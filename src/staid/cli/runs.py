@@ -57,41 +57,6 @@ def why(
     output.emit(story_json(story), lambda: telling.story_lines(story, steps=steps, spans=waterfall))
 
 
-@runs_app.command("list")
-def list_runs(
-    limit: Annotated[int, typer.Option(min=1, help="How many, newest first.")] = 20,
-    state: Annotated[
-        Literal["running", "parked", "released", "failed", "external", "imported", "interrupted"]
-        | None,
-        typer.Option(help="Only runs in this state."),
-    ] = None,
-) -> None:
-    """List the newest runs. `--state interrupted` shows those that a crash cut off."""
-    project = output.project()
-    if state == "interrupted":
-        from staid.project.interrupting import interrupted
-
-        found = interrupted(project, limit)
-    else:
-        found = project.wiring.records.runs(limit=limit, state=state)
-    rows = [
-        (
-            r.run,
-            r.state,
-            r.outcome or "-",
-            r.reason or "-",
-            r.asker,
-            f"{r.started_at:%Y-%m-%d %H:%M} UTC",
-        )
-        for r in found
-    ]
-    head = ("run", "state", "outcome", "reason", "asker", "started")
-    output.emit(
-        {"runs": [_record_json(r) for r in found]},
-        output.table(head, rows) or ['No runs yet: staid ask "…" --as user:ada'],
-    )
-
-
 @runs_app.command()
 def show(run: Run) -> None:
     """Show a run's outcome, also after a resume."""

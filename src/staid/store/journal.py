@@ -32,7 +32,6 @@ class Journal:
         self._store = store
         self._key = key
         self._projections = Projections(store.dialect)
-        make = postgres_insert if store.dialect == "postgresql" else sqlite_insert
         self._postgres = store.dialect == "postgresql"
         mark = "%s" if self._postgres else "?"
         # Written out once: a fact is small, and building a statement would cost more than it.
@@ -63,6 +62,7 @@ class Journal:
     def _write(self, cursor: DBAPICursor, run: str, events: Sequence[Event]) -> None:
         seq, prev = self._head(cursor, run)
         links: list[tuple[object, ...]] = []
+        facts: list[Noted] = []
         contents: dict[str, tuple[str, str, str, str]] = {}
         met: dict[str, str] = {}
         for number, event in enumerate(events, seq + 1):
@@ -83,19 +83,15 @@ class Journal:
             )
             prev = chain.bind(self._key, bound)
             links.append((*bound, prev))
+            body = event.content.body if event.content else None
+            facts.append(Noted(number, bound[2], bound[3], event.fact, bound[6], body))
         if met:
             subjects.put(cursor, self._store.dialect, met)
         if contents:
-            connection.execute(self._keep, list(contents.values()))
-        connection.execute(_APPEND, [_values(row) for row in links])
-        facts = [
-            Noted(e.seq, e.kind, e.at, g.fact, e.content, g.content and g.content.body)
-            for e, g in zip(links, events, strict=True)
-        ]
-        self._projections.note(connection.connection.cursor(), run, facts)
             # In one order everywhere: two writers of the same contents would wait for each other.
             cursor.executemany(self._keep, [contents[name] for name in sorted(contents)])
         cursor.executemany(self._append, links)
+        self._projections.note(cursor, run, facts)
 
     def seal(self, connection: Connection, run: str) -> None:
         """Seal the run's present head, after every seal before it."""
