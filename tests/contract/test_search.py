@@ -283,6 +283,14 @@ def test_every_kind_of_suspect_has_a_radius(records: SqlRecords, search: SqlSear
         "run_1",
         more=(
             fact(EventKind.PROMPT_RENDERED, NOW, name="prompts/a.md", sha256=SHA),
+            fact(
+                EventKind.PROMPT_RENDERED,
+                NOW,
+                name="prompts/b.md",
+                version=12,
+                sha256=SHA,
+                pins=[{"name": "staid/draft", "version": 3, "sha256": SHA}],
+            ),
             fact(EventKind.MODEL_REQUESTED, NOW, model="openai:gpt"),
             fact(EventKind.CALL_PROPOSED, NOW, tool="refund.issue"),
             fact(EventKind.CALL_RULED, NOW, rule="above-100"),
@@ -292,6 +300,8 @@ def test_every_kind_of_suspect_has_a_radius(records: SqlRecords, search: SqlSear
     for kind, name in [
         ("prompt", "prompts/a.md"),
         ("prompt", f"prompts/a.md@{SHA[:8]}"),
+        ("prompt", "prompts/b.md@12"),
+        ("prompt", "staid/draft@3"),
         ("model", "openai:gpt"),
         ("model", "m"),
         ("tool", "refund.issue"),

@@ -20,6 +20,7 @@ from sqlalchemy import (
     update,
 )
 
+from staid.domain.errors import StoreFull, StoreLocked
 from staid.store import projections, tables
 from staid.store.engine import Store
 from staid.store.subjects import chunks
@@ -105,8 +106,11 @@ def compact(store: Store) -> bool:
             freely = connection.execution_options(isolation_level="AUTOCOMMIT")
             freely.exec_driver_sql(f"VACUUM {', '.join(_EMPTIED)}")
         return True
-    with store.write() as connection:
-        projections.scrub(connection)
+    try:
+        with store.write() as connection:
+            projections.scrub(connection)
+    except (StoreLocked, StoreFull):
+        return False
     raw = store.engine.raw_connection()
     try:
         driver = cast("sqlite3.Connection", raw.driver_connection)

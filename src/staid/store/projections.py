@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias, cast
 
 from sqlalchemy import Connection, delete, select, text
 from sqlalchemy.engine.interfaces import DBAPICursor
@@ -56,7 +56,7 @@ class Projections:
     def note(self, cursor: DBAPICursor, run: str, facts: Iterable[Noted]) -> None:
         """Take these facts of a run in, after they were appended."""
         said: list[tuple[object, ...]] = []
-        used: dict[tuple[str, ...], str] = {}
+        used: dict[Use, str] = {}
         ended = False
         for fact in facts:
             part = _SAID.get(fact.kind)
@@ -66,8 +66,7 @@ class Projections:
                     said.append((run, fact.seq, part[0], fact.content, words))
             named = _USED.get(fact.kind)
             if named is not None:
-                one = named(fact.fact)
-                if one:
+                for one in named(fact.fact):
                     used.setdefault(one, fact.at)
             ended = ended or _is_end(fact.kind, fact.fact)
         if said:
@@ -159,28 +158,36 @@ _SAID: Mapping[str, tuple[str, str]] = {
 # --- what was used: (kind, name, source, version) ------------------------------------------
 
 
-def _named(kind: str, name: str, *more: str) -> Callable[[Mapping[str, Json]], tuple[str, ...]]:
-    """Return what reads (kind, name, source, version) off a fact; empty where it names nothing."""
+Use: TypeAlias = tuple[str, str, str, str]
+
+
+def _named(kind: str, name: str, *more: str) -> Callable[[Mapping[str, Json]], list[Use]]:
+    """Return what reads (kind, name, source, version) off a fact; nothing where it names none."""
     source, version = more or ("", "")
 
-    def read(fact: Mapping[str, Json]) -> tuple[str, ...]:
+    def read(fact: Mapping[str, Json]) -> list[Use]:
         named = fact.get(name)
         if not named:
-            return ()
-        return kind, str(named), str(fact.get(source) or ""), str(fact.get(version) or "")
+            return []
+        return [(kind, str(named), str(fact.get(source) or ""), str(fact.get(version) or ""))]
 
     return read
 
 
-def _prompt(fact: Mapping[str, Json]) -> tuple[str, ...]:
-    version = fact.get("version") or fact.get("sha256") or ""
-    return ("prompt", str(fact["name"]), "", str(version)) if fact.get("name") else ()
+def _prompts(fact: Mapping[str, Json]) -> list[Use]:
+    """Read the instructions off a fact, and every template that was pinned beside them."""
+    pins = cast("list[Mapping[str, Json]]", fact.get("pins") or [])
+    return [
+        ("prompt", str(pin["name"]), "", str(pin.get("version") or pin.get("sha256") or ""))
+        for pin in (fact, *pins)
+        if pin.get("name")
+    ]
 
 
-_USED: Mapping[str, Callable[[Mapping[str, Json]], tuple[str, ...]]] = {
+_USED: Mapping[str, Callable[[Mapping[str, Json]], list[Use]]] = {
     EventKind.PASSAGE_KEPT: _named("document", "document", "source", "version"),
     EventKind.FLOOR_COMPARED: _named("calibration", "calibration"),
-    EventKind.PROMPT_RENDERED: _prompt,
+    EventKind.PROMPT_RENDERED: _prompts,
     EventKind.MODEL_REQUESTED: _named("model", "model"),
     EventKind.MODEL_RETURNED: _named("model", "model"),
     EventKind.CALL_PROPOSED: _named("tool", "tool"),
