@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +18,10 @@ from staid.testing.embedder import HashingEmbedder
 # Machines are shared: how long one example takes says nothing about the code.
 settings.register_profile("shared", deadline=None)
 settings.load_profile("shared")
+
+# The scaffold's tools are real where these are set: a test moves nobody's money by accident.
+for name in ("STRIPE_API_KEY", "STRIPE_API_BASE", "CALDAV_URL"):
+    os.environ.pop(name, None)
 
 SETTINGS = """
 [project]

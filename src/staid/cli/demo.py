@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -25,6 +28,7 @@ KNOWN = "What is your refund policy on annual plans?"
 UNKNOWN = "Do you rent out dough mixers?"
 TOO_MUCH = "Please refund 5000.00 EUR for order R-1003"
 ABOVE = "Please refund 240.00 EUR for order R-1002"
+REAL = ("STRIPE_API_KEY", "CALDAV_URL")
 HIDDEN = "What is Project Poolish?"
 
 
@@ -38,7 +42,8 @@ def demo(
 
     with tempfile.TemporaryDirectory(prefix="staid-demo-") as temporary:
         made = write(keep or Path(temporary) / "bakery-help")
-        project = load_project(made)
+        with _on_paper():
+            project = load_project(made)
         show = _Show()
         try:
             _run(project, show)
@@ -53,6 +58,16 @@ def demo(
             )
     if output.as_json():
         output.emit({"steps": show.steps}, [])
+
+
+@contextmanager
+def _on_paper() -> Generator[None]:
+    """Hide what the scaffold's tools would use for real: a demo moves no money, whoever's key."""
+    hidden = {name: os.environ.pop(name) for name in REAL if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)
 
 
 @dataclass(slots=True)

@@ -143,9 +143,10 @@ def test_interrupted_runs_are_listed(ready: Run, folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedProcess[str]:
-    """Run the demo once, in pipes, in an empty home."""
+    """Run the demo once, in pipes, in an empty home, where keys are set that it must not use."""
     home = tmp_path_factory.mktemp("home")
-    return staid(home, "demo", HOME=str(home))
+    keys = {"STRIPE_API_KEY": "sk_test_1", "STRIPE_API_BASE": "http://127.0.0.1:1"}
+    return staid(home, "demo", HOME=str(home), CALDAV_URL="http://127.0.0.1:1/", **keys)
 
 
 def test_the_demo_shows_every_promise(demo: subprocess.CompletedProcess[str]) -> None:

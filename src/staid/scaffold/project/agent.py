@@ -1,7 +1,7 @@
 """The support agent of Ryeline: two tools with their bounds. `staid.toml` names `project`.
 
-Both tools work without any service: they append to a file beside this one. Put your payment
-provider and your calendar in their place, and hand `call.key` on as the idempotency key.
+With `STRIPE_API_KEY` set, refunds go through Stripe; with `CALDAV_URL`, calls are booked there.
+Without them both work without any service, on paper: they append to a file beside this one.
 """
 
 from __future__ import annotations
@@ -25,6 +25,16 @@ ASK_ABOVE = Decimal(100)
 
 project = staid.Project()
 
+payments = calendars = None
+if os.environ.get("STRIPE_API_KEY"):
+    from refunds_stripe import StripeRefunds
+
+    payments = StripeRefunds.of(os.environ)
+if os.environ.get("CALDAV_URL"):
+    from calendar_caldav import CalDavCalendars
+
+    calendars = CalDavCalendars.of(os.environ)
+
 
 class Refund(BaseModel):
     """Money back to a customer."""
@@ -38,8 +48,17 @@ def needs_a_human(refund: Refund) -> bool:
     return refund.amount > ASK_ABOVE
 
 
-def was_refunded(_: Refund, call: staid.Call) -> bool:
-    """Tell whether a refund happened whose answer was lost, for calls that are in doubt."""
+def preview_refund(refund: Refund) -> str:
+    """Say to the approver what was paid, what was refunded already, and what would be."""
+    if payments:
+        return payments.preview(refund.order_id, refund.amount)
+    return f"{refund.amount:.2f} EUR for order {refund.order_id}, on paper: no Stripe key is set."
+
+
+def was_refunded(refund: Refund, call: staid.Call) -> bool | None:
+    """Tell whether a refund happened whose answer was lost; None: nobody can tell now."""
+    if payments:
+        return payments.happened(refund.order_id, call)
     with opened(HERE / "refunds.jsonl") as book:
         return any(row["key"] == call.key for row in rows(book))
 
@@ -50,10 +69,13 @@ def was_refunded(_: Refund, call: staid.Call) -> bool:
     result="Refunded {amount} EUR for order {order_id}.",
     requires_approval=needs_a_human,
     budget=staid.Budget(sum_of="amount", per="customer", window="1d", limit=500),
+    preview=preview_refund,
     reconcile=was_refunded,
 )
 def issue_refund(refund: Refund, call: staid.Call) -> dict[str, Any]:
     """Refund an order, at most 500 EUR; above 100 EUR a person decides."""
+    if payments:
+        return payments.issue(refund.order_id, refund.amount, call)
     row = {
         "key": call.key,
         "order_id": refund.order_id,
@@ -73,9 +95,17 @@ class Booking(BaseModel):
     start: AwareDatetime
     minutes: int = Field(default=60, ge=15, le=60)
 
+    @property
+    def slot(self) -> tuple[datetime, datetime]:
+        """When it begins and ends, in UTC."""
+        start = self.start.astimezone(UTC)
+        return start, start + timedelta(minutes=self.minutes)
 
-def was_booked(_: Booking, call: staid.Call) -> bool:
-    """Tell whether a booking happened whose answer was lost."""
+
+def was_booked(booking: Booking, call: staid.Call) -> bool | None:
+    """Tell whether a booking happened whose answer was lost; None: nobody can tell now."""
+    if calendars:
+        return calendars.happened(booking.calendar, call)
     with opened(HERE / "calendar.jsonl") as book:
         return any(row["key"] == call.key for row in rows(book))
 
@@ -89,15 +119,18 @@ def was_booked(_: Booking, call: staid.Call) -> bool:
 )
 def book_call(booking: Booking, call: staid.Call) -> dict[str, Any]:
     """Book a call on the onboarding or the training calendar, never over another one."""
-    start = booking.start.astimezone(UTC)
+    start, end = booking.slot
     row = {
         "key": call.key,
         "calendar": booking.calendar,
         "when": f"{start:%Y-%m-%d %H:%M} UTC, {booking.minutes} minutes",
         "start": start.isoformat(),
-        "end": (start + timedelta(minutes=booking.minutes)).isoformat(),
+        "end": end.isoformat(),
         "customer": call.principal,
     }
+    if calendars:
+        calendars.book(booking.calendar, start, end, call)
+        return row
     with opened(HERE / "calendar.jsonl") as book:
         taken = [old for old in rows(book) if old["calendar"] == booking.calendar]
         done = next((old for old in taken if old["key"] == call.key), None)
