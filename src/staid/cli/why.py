@@ -99,9 +99,9 @@ def _backed_lines(backed: Backed) -> list[str]:
 _FATES = {
     "evidence": "evidence",
     "kept": "fell short",
-    "below k": "cut: ranked lower",
-    "named": "cut: lacks the name asked",
-    "unvetted": "cut: not vetted",
+    "below k": "ranked lower",
+    "named": "lacks the name",
+    "unvetted": "not vetted",
 }
 
 
