@@ -100,7 +100,7 @@ _FATES = {
     "evidence": "evidence",
     "kept": "fell short",
     "below k": "ranked lower",
-    "named": "lacks the name",
+    "named": "name missing",
     "unvetted": "not vetted",
 }
 
