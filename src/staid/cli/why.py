@@ -99,8 +99,8 @@ def _backed_lines(backed: Backed) -> list[str]:
 _FATES = {
     "evidence": "evidence",
     "kept": "fell short",
-    "below k": "ranked lower",
-    "named": "name missing",
+    "below k": "lower",
+    "named": "not named",
     "unvetted": "not vetted",
 }
 

@@ -134,7 +134,8 @@ def _label(values: dict[str, Json], name: str) -> Label | None:
         return None
     label = Label.parse(values[name])
     try:
-        label.key.encode()
+        # As it was said: the canonical form writes half a character as its escape.
+        json.dumps(values[name], ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
         raise LabelInvalid(detail="a token holds half a character (a lone surrogate)") from error
     return label
@@ -181,7 +182,8 @@ def _metadata(values: dict[str, Json], name: str) -> dict[str, Json]:
     if not isinstance(value, dict):
         raise RowRefused(f"{_named(name, 'metadata')} is not an object")
     try:
-        text = _storable(canonical(value), _named(name, "metadata"))
+        _storable(json.dumps(value, ensure_ascii=False), _named(name, "metadata"))
+        text = canonical(value)
     except (RecursionError, ValueError) as error:
         detail = (
             f"{_named(name, 'metadata')} is nested too deeply or holds a number that is too large"
