@@ -202,6 +202,8 @@ class ServerSettings(_Strict):
 
     metrics: bool = False
     """Whether `/metrics` tells counts to whoever can reach the server, without signing in."""
+    insights: list[str] = Field(default_factory=list[str])
+    """Tokens of those who may see the counts of everybody's runs in the console; empty: nobody."""
 
 
 class Settings(_Strict):

@@ -23,6 +23,7 @@ from staid.server.auth.shield import Shield, log
 from staid.server.console.pages import page
 from staid.server.console.routes import router as console
 from staid.server.desk import Desk
+from staid.server.insights import router as insights
 from staid.server.metrics import router as metrics
 from staid.server.problem import Problem, problem
 
@@ -49,6 +50,7 @@ def create_app(
     app.include_router(api)
     app.include_router(console)
     app.include_router(metrics)
+    app.include_router(insights)
     static = Path(__file__).parent / "static"
     app.mount("/static", StaticFiles(directory=static), name="static")
     app.add_exception_handler(StaidError, _coded)
