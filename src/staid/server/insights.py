@@ -66,9 +66,14 @@ async def insights_json(visit: SignedIn, days: Days = SPAN) -> dict[str, Any]:
     return {"days": [plain(row) for row in _days(found)], "total": plain(summary(found))}
 
 
+def may_see(visit: Visit) -> bool:
+    """Tell whether the project lets this principal see everybody's counts."""
+    return not visit.principal.tokens.isdisjoint(visit.desk.project.settings.server.insights)
+
+
 async def _ended(visit: Visit, count: int) -> tuple[list[Ended], datetime, int]:
     project = visit.desk.project
-    if visit.principal.tokens.isdisjoint(project.settings.server.insights):
+    if not may_see(visit):
         raise NotPermitted(
             who=visit.principal.token,
             detail="these are the counts of everybody's runs",

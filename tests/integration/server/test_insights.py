@@ -32,6 +32,8 @@ def test_nobody_else_sees_the_counts(office: Any, open_office: Any) -> None:
         assert open_office.visitor().get(path).status_code == 401
     lead = open_office.signed_in("user:lead")
     assert lead.get("/insights").status_code == 200
+    assert 'href="/insights"' in lead.get("/runs").text
+    assert 'href="/insights"' not in ada.get("/runs").text
     open_office.project.settings = open_office.project.settings.model_copy(
         update={"server": ServerSettings()}
     )
