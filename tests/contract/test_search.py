@@ -179,6 +179,43 @@ def test_several_matches_come_newest_first(records: SqlRecords, search: SqlSearc
     assert [s.run for s in search.said("the same", limit=1)] == ["run_2"]
 
 
+def test_frequent_words_are_found_alike(
+    records: SqlRecords, search: SqlSearch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the words or from the newest runs: the way taken changes nothing in the result."""
+    ask(records, "run_1", "Refunds take thirty days", "No, forty.")
+    ask(records, "run_2", "take thirty", "Take 30, days", at=NOW + timedelta(hours=1))
+    phrases = (
+        "take thirty",
+        "TAKE thir",
+        "take",
+        "ake thirty",
+        "thirty take",
+        "30 d",
+        "days",
+        "no",
+    )
+
+    def answers() -> list[tuple[Any, ...]]:
+        return [
+            (search.said(p), search.said(p, to="user:ada"), found(search, text=p)) for p in phrases
+        ]
+
+    seldom = answers()
+    monkeypatch.setattr("staid.store.search.MOST", 0)
+    assert answers() == seldom
+    assert [bool(said) for said, _, _ in seldom] == [
+        True,
+        True,
+        True,
+        False,
+        False,
+        True,
+        True,
+        True,
+    ]
+
+
 def test_every_filter_narrows(records: SqlRecords, search: SqlSearch) -> None:
     """Each filter keeps what fits and drops what does not, alone and together."""
     call = fact(EventKind.CALL_PROPOSED, NOW, tool="refund.issue", call="cal_1")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -18,6 +17,7 @@ from staid.domain.moment import moment
 from staid.domain.records import RunRecord
 from staid.project.interrupting import interrupted_among
 from staid.store.interrupted import INTERRUPTED
+from staid.tracing.days import days, summary
 
 Since = Annotated[
     str | None, typer.Option(metavar="WHEN", help="From then on: 2026-05-01, or 7d ago as 7d.")
@@ -199,34 +199,12 @@ def stats(
     Example: staid runs stats --since 7d --agent support
     """
     found = output.project().wiring.search.ended(since=when(since), until=when(until), agent=agent)
-    by_day: dict[str, list[Ended]] = defaultdict(list)
-    for each in found:
-        by_day[each.day].append(each)
-    days = [{"day": day, **summary(each)} for day, each in by_day.items()]
-    value = {"days": days, "total": summary(found)}
+    by_day = days(found)
+    each_day = [{"day": day, **summary(each)} for day, each in by_day.items()]
+    value = {"days": each_day, "total": summary(found)}
     head = ("day", "runs", "answers", "abstained", "refused", "confidence", "wait s", "cost")
     rows = [_day_row(day, each) for day, each in [*by_day.items(), ("total", found)]]
     output.emit(value, output.table(head, rows) if found else ["No run ended in that time."])
-
-
-def summary(found: Sequence[Ended]) -> dict[str, object]:
-    """Return the sums and means of roll-ups, money as text."""
-    runs = sum(each.runs for each in found)
-    outcomes = {
-        outcome: sum(each.runs for each in found if each.outcome == outcome)
-        for outcome in ("answer", "abstention", "refusal")
-    }
-    return {
-        "runs": runs,
-        "outcomes": outcomes,
-        "abstention_rate": round(outcomes["abstention"] / runs, 4) if runs else None,
-        "confidence": round(sum(e.confidence for e in found) / runs, 4) if runs else None,
-        "latency_s": round(sum(e.latency for e in found) / runs, 3) if runs else None,
-        "requests": sum(each.requests for each in found),
-        "input_tokens": sum(each.input_tokens for each in found),
-        "output_tokens": sum(each.output_tokens for each in found),
-        "cost": sum((each.cost for each in found), Decimal(0)),
-    }
 
 
 def _day_row(day: str, found: Sequence[Ended]) -> tuple[object, ...]:

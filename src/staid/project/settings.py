@@ -197,6 +197,15 @@ class RetentionSettings(_Strict):
     feedback: Duration | None = None
 
 
+class ServerSettings(_Strict):
+    """`[server]`."""
+
+    metrics: bool = False
+    """Whether `/metrics` tells counts to whoever can reach the server, without signing in."""
+    insights: list[str] = Field(default_factory=list[str])
+    """Tokens of those who may see the counts of everybody's runs in the console; empty: nobody."""
+
+
 class Settings(_Strict):
     """Everything in `staid.toml`, with the folder it was found in."""
 
@@ -208,6 +217,7 @@ class Settings(_Strict):
     directory: DirectorySettings = DirectorySettings()
     gates: GateSettings = GateSettings()
     journal: JournalSettings = JournalSettings()
+    server: ServerSettings = ServerSettings()
     mcp: dict[str, McpSettings] = Field(default_factory=dict[str, McpSettings])
     notify: dict[str, NotifySettings] = Field(default_factory=dict[str, NotifySettings])
     retention: RetentionSettings = RetentionSettings()
@@ -287,6 +297,7 @@ def _paths(raw: Mapping[str, Any]) -> list[tuple[str, ...]]:
         ("grounding", GroundingSettings),
         ("directory", DirectorySettings),
         ("gates", GateSettings),
+        ("server", ServerSettings),
         ("retention", RetentionSettings),
         ("journal", JournalSettings),
     ):

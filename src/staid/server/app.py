@@ -23,6 +23,8 @@ from staid.server.auth.shield import Shield, log
 from staid.server.console.pages import page
 from staid.server.console.routes import router as console
 from staid.server.desk import Desk
+from staid.server.insights import router as insights
+from staid.server.metrics import router as metrics
 from staid.server.problem import Problem, problem
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -47,6 +49,8 @@ def create_app(
     app.state.desk = Desk(project, sessions or Sessions(project.wiring.clock))
     app.include_router(api)
     app.include_router(console)
+    app.include_router(metrics)
+    app.include_router(insights)
     static = Path(__file__).parent / "static"
     app.mount("/static", StaticFiles(directory=static), name="static")
     app.add_exception_handler(StaidError, _coded)

@@ -15,6 +15,7 @@ from staid.server.auth.cookie import drop_session, session_of, set_session
 from staid.server.console.pages import bars, page
 from staid.server.decision import decide
 from staid.server.desk import SignedIn, desk_of
+from staid.server.insights import may_see
 from staid.server.problem import problem
 from staid.server.wanted import RunQuery
 
@@ -90,6 +91,7 @@ async def runs(request: Request, visit: SignedIn, wanted: Annotated[RunQuery, Qu
         request,
         "runs.html",
         visit=visit,
+        insights=may_see(visit),
         runs=found,
         wanted=wanted,
         agents=agents,
