@@ -105,7 +105,7 @@ def test_a_revoke_of_another_process_holds_at_once(folder: Path) -> None:
 
 
 def test_interrupted_runs_are_listed(ready: Run, folder: Path) -> None:
-    """A process killed while its model thinks leaves a run that is listed as running."""
+    """A process killed while its model thinks leaves a run that is listed as running, with all that was before."""
     script = (
         "import os, signal, sys\n"
         "from functools import cached_property\n"
@@ -138,9 +138,7 @@ def test_interrupted_runs_are_listed(ready: Run, folder: Path) -> None:
     connection.close()
     assert last == ("model.requested",)
     assert ready("runs", "show", runs[0]["run"]).body["outcome"] is None
-    doctor = ready("doctor")
-    assert doctor.code == 0
-    assert "staid runs list --state running" in doctor.out
+    assert ready("doctor").code == 0
 
 
 @pytest.fixture(scope="module")
