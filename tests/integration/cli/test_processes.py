@@ -105,7 +105,7 @@ def test_a_revoke_of_another_process_holds_at_once(folder: Path) -> None:
 
 
 def test_interrupted_runs_are_listed(ready: Run, folder: Path) -> None:
-    """A process killed while its model thinks leaves a run that is listed as running, with all that was before."""
+    """A process killed while its model thinks leaves a run that is listed as running."""
     script = (
         "import os, signal, sys\n"
         "from functools import cached_property\n"
