@@ -47,6 +47,8 @@ class Snapshot:
     """Names of stopped tools, or `EVERY_TOOL`."""
     totals: Totals = field(default_factory=dict[Slot, Decimal])
     """Running totals without this call; a slot that is missing denies."""
+    policy: str = ""
+    """Version of the policy that rules; an approval is bound to it."""
 
     def as_json(self, totals: Totals | None = None) -> dict[str, Json]:
         """Return the snapshot as plain values, as the journal keeps it."""
@@ -55,6 +57,7 @@ class Snapshot:
             "allowed": sorted(self.allowed),
             "stopped": sorted(self.stopped),
             "totals": [[*slot, decimal_text(total)] for slot, total in sorted(known.items())],
+            "policy": self.policy,
         }
 
     @classmethod
@@ -64,6 +67,7 @@ class Snapshot:
             allowed=frozenset(value["allowed"]),
             stopped=frozenset(value["stopped"]),
             totals={(budget, key): Decimal(total) for budget, key, total in value["totals"]},
+            policy=value.get("policy", ""),
         )
 
 

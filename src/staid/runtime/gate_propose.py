@@ -1,0 +1,165 @@
+"""The gate's first step: rule on a call, and record both before anything happens."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from staid.domain.call import (
+    CallRecord,
+    CallState,
+    Effect,
+    Ruling,
+    Severity,
+    ToolCall,
+)
+from staid.domain.events import Event
+from staid.domain.ids import CallId, RunId
+from staid.domain.label import Label
+from staid.domain.message import ProposedCall
+from staid.domain.principal import Principal
+from staid.gates.ledger import Proposal
+from staid.gates.policy import (
+    Prepared,
+    Snapshot,
+    most_severe,
+    prepare,
+    rule,
+    rulings,
+)
+from staid.runtime.gate_execute import Executions
+from staid.runtime.handlers import called
+
+
+@dataclass(frozen=True, slots=True)
+class Proposer:
+    """On whose behalf calls are proposed."""
+
+    run: RunId
+    agent: str
+    allowed: frozenset[str]
+    """Names of the tools this agent may use."""
+    principal: Principal
+    upstream: frozenset[str] = frozenset()
+    """Tokens of everybody in the causal chain; asker and agent are added by the ledger."""
+    label: Label | None = None
+    """Who may read arguments and result; None: the asker alone."""
+
+
+class Proposing(Executions):
+    """Proposes calls, and carries out at once what the rules allow."""
+
+    async def propose(
+        self,
+        proposal: ProposedCall,
+        *,
+        run: RunId,
+        agent: str,
+        allowed: frozenset[str],
+        principal: Principal,
+        upstream: frozenset[str] = frozenset(),
+        earlier: Sequence[Event] = (),
+        label: Label | None = None,
+    ) -> CallRecord:
+        """Rule on one call and record both in one transaction; executes nothing.
+
+        The record is `DENIED`, `PENDING`, or `APPROVED`: may run, without `approval` by the rules
+        alone. `earlier` are facts of the run not flushed yet; they are written with it.
+        """
+        proposer = Proposer(run, agent, allowed, principal, upstream, label)
+        prepared = self._prepare(proposal, proposer)
+        wanted = await self._proposal(proposal, prepared, proposer, None)
+        return await asyncio.to_thread(self._ledger.propose, wanted, earlier=earlier)
+
+    async def act(
+        self,
+        proposal: ProposedCall,
+        proposer: Proposer,
+        *,
+        key: str | None = None,
+        earlier: Sequence[Event] = (),
+    ) -> CallRecord:
+        """Propose a call and, where the rules allow it, execute it: two commits, a read one.
+
+        With a `key` that was used before the call recorded then is returned or carried on; it is
+        never executed a second time. Cancelling the caller does not tear the sequence apart.
+        """
+        return await self._whole(self._act(proposal, proposer, key, earlier))
+
+    async def _act(
+        self,
+        proposal: ProposedCall,
+        proposer: Proposer,
+        key: str | None,
+        earlier: Sequence[Event],
+    ) -> CallRecord:
+        prepared = self._prepare(proposal, proposer)
+        wanted = await self._proposal(proposal, prepared, proposer, key)
+        if key is None and _plain_read(prepared, wanted):
+            return await self._read(prepared, wanted, earlier)
+        lease = self._lease()
+        record = await asyncio.to_thread(self._ledger.propose, wanted, lease=lease, earlier=earlier)
+        if record.state is CallState.EXECUTING and record.executor == lease.executor:
+            return await self._run(prepared, record, lease, proposer.label)
+        if record.state is CallState.APPROVED:
+            return await self._execute(record.call.id, ())
+        return record
+
+    def _prepare(self, proposal: ProposedCall, proposer: Proposer) -> Prepared:
+        tool = self._tools.get(proposal.tool)
+        subject, agent = proposer.principal.token, proposer.agent
+        return prepare(proposal.tool, tool, proposal.arguments, subject, agent)
+
+    async def _proposal(
+        self, proposal: ProposedCall, prepared: Prepared, proposer: Proposer, key: str | None
+    ) -> Proposal:
+        stopped, tool = self._stopped(), prepared.tool
+        preview, prepared = await _previewed(prepared, Snapshot(proposer.allowed, stopped))
+        call = CallId(self._ids.new("cal"))
+        return Proposal(
+            call=ToolCall(
+                id=call,
+                run=proposer.run,
+                agent=proposer.agent,
+                tool=proposal.tool,
+                arguments=prepared.arguments,
+                key=key or call,
+                provider_id=proposal.id,
+                subject=proposer.principal.token,
+            ),
+            rule=lambda totals: rule(prepared, Snapshot(proposer.allowed, stopped, totals)),
+            draws=prepared.draws,
+            upstream=proposer.upstream,
+            approvers=(tool.approvers if tool else frozenset[str]()) or self._approvers,
+            expires_after=tool.expires_after if tool else timedelta(days=7),
+            preview=preview,
+            label=proposer.label,
+            at=self._clock.now(),
+            effect=tool is not None and tool.effect is not Effect.READ,
+            snapshot=Snapshot(proposer.allowed, stopped),
+        )
+
+
+async def _previewed(prepared: Prepared, snapshot: Snapshot) -> tuple[str | None, Prepared]:
+    """Return what the approver will see; a preview that fails denies, for nobody could look."""
+    tool = prepared.tool
+    if tool is None or tool.preview is None:
+        return None, prepared
+    undrawn = replace(prepared, draws=())
+    if most_severe(rulings(undrawn, snapshot)).severity is not Severity.ASK:
+        return None, prepared
+    try:
+        return str(await called(tool.preview, prepared.params)), prepared
+    except Exception as error:  # noqa: BLE001 - whatever a preview raises is `deny`
+        message = f"The preview for the approver failed: {type(error).__name__}."
+        return None, replace(prepared, fault=Ruling(Severity.DENY, "preview", message))
+
+
+def _plain_read(prepared: Prepared, wanted: Proposal) -> bool:
+    """Whether nothing but the answer depends on it: an allowed read without a budget."""
+    tool = prepared.tool
+    if tool is None or tool.effect is not Effect.READ or prepared.draws:
+        return False
+    return wanted.rule({}).severity is Severity.ALLOW

@@ -1,0 +1,54 @@
+"""What the gate does about lost executions: put them in doubt, and ask what became of them."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+from staid.domain.call import (
+    CallRecord,
+    CallState,
+)
+from staid.domain.ids import CallId
+from staid.gates.approval import Move
+from staid.gates.ledger import Lease, Settlement, Swept
+from staid.gates.policy import (
+    prepare,
+)
+from staid.runtime.gate_execute import Executions, told
+from staid.runtime.handlers import called
+
+
+class Sweeping(Executions):
+    """Finds executions that were lost and asks the systems behind the tools about them."""
+
+    async def sweep(self) -> Swept:
+        """Put lost executions in doubt, expire old requests, and ask every `reconcile` probe."""
+        swept = await asyncio.to_thread(self._ledger.sweep)
+        asked = [await self.reconcile(record.call.id) for record in swept.in_doubt]
+        return replace(swept, in_doubt=tuple(asked))
+
+    async def reconcile(self, call: str) -> CallRecord:
+        """Ask the system behind whether a call in doubt happened; settle it only on a clear answer.
+
+        A probe that is missing, raises or answers anything but True or False leaves it in doubt.
+        """
+        record = await asyncio.to_thread(self._ledger.get, CallId(call))
+        tool = self._tools.get(record.call.tool)
+        if record.state is not CallState.IN_DOUBT or tool is None or tool.reconcile is None:
+            return record
+        asked = record.call
+        prepared = prepare(asked.tool, tool, asked.arguments, asked.subject, asked.agent)
+        try:
+            answer = await called(tool.reconcile, prepared.params, told(asked))
+        except Exception:  # noqa: BLE001 - a probe that fails knows nothing
+            return record
+        if not isinstance(answer, bool):
+            return record
+        settlement = (
+            Settlement(Move.SUCCEED)
+            if answer
+            else Settlement(Move.FAIL, error="The system behind the tool says it did not happen.")
+        )
+        lease = Lease(record.executor or "")
+        return await asyncio.to_thread(self._settle, record, lease, settlement)

@@ -1,0 +1,153 @@
+"""Proposing: call, ruling, request and reservations in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from sqlalchemy import Connection, insert
+
+from staid.domain.call import (
+    ApprovalRecord,
+    CallRecord,
+    CallState,
+    Ruling,
+    Severity,
+    ToolCall,
+)
+from staid.domain.errors import (
+    KeyReused,
+)
+from staid.domain.events import Event
+from staid.domain.ids import ApprovalId
+from staid.gates import facts
+from staid.gates.approval import Move, move, target
+from staid.gates.budget import Totals
+from staid.gates.ledger import Lease, Proposal, Settlement
+from staid.store import call_rows, reservations, tables
+from staid.store.ledger_moves import LedgerMoves, settled_facts
+from staid.store.reservations import take_turns
+
+_RULED = {Severity.ALLOW: Move.ALLOW, Severity.ASK: Move.ASK, Severity.DENY: Move.REFUSE}
+
+
+class Proposals(LedgerMoves):
+    """Records what was proposed and what was ruled."""
+
+    def propose(
+        self, proposal: Proposal, *, lease: Lease | None = None, earlier: Sequence[Event] = ()
+    ) -> CallRecord:
+        """Record call, ruling, approval request and reservations in one transaction."""
+        call = proposal.call
+        with self._store.write(durable=proposal.effect) as connection:
+            take_turns(self._store, connection, f"call:{call.key}")
+            known = self._by_key(connection, call.key)
+            if known is not None:
+                self._note(connection, call.run, earlier)
+                return _same(known, call)
+            now = self._clock.now()
+            totals = reservations.totals(
+                self._store, connection, proposal.draws, now, self._journal.alias
+            )
+            record = _ruled(call, proposal.rule(totals), now)
+            if record.state is CallState.APPROVED and lease is not None:
+                record = _leased(record, lease, now)
+            approval = self._request(proposal, record, now)
+            self._insert(connection, record, approval)
+            if record.state is not CallState.DENIED:
+                reservations.reserve(connection, call.id, proposal.draws, now)
+            events = _proposed_facts(proposal, record, approval, lease, now, totals)
+            self._note(connection, call.run, [*earlier, *events])
+        return replace(record, approval=approval.id) if approval else record
+
+    def _insert(
+        self, connection: Connection, record: CallRecord, approval: ApprovalRecord | None
+    ) -> None:
+        connection.execute(insert(tables.call).values(**call_rows.call_values(record)))
+        if approval is not None:
+            values = call_rows.approval_values(approval)
+            connection.execute(insert(tables.approval).values(**values))
+
+    def record_read(
+        self, proposal: Proposal, settlement: Settlement, *, earlier: Sequence[Event] = ()
+    ) -> CallRecord:
+        """Record an allowed read with its result after the fact, in one transaction."""
+        call, now = proposal.call, self._clock.now()
+        ruling, began = proposal.rule({}), proposal.at or now
+        record = replace(
+            _ruled(call, ruling, began),
+            state=target(settlement.move),
+            result=settlement.result,
+            error=settlement.error,
+        )
+        events = [
+            *earlier,
+            *_proposed_facts(proposal, record, None, None, began, {}),
+            *settled_facts(record, settlement, now),
+        ]
+        with self._store.write(durable=False) as connection:
+            values = call_rows.call_values(record)
+            connection.execute(insert(tables.call).values(**values, settled_at=now))
+            self._note(connection, call.run, events)
+        return record
+
+    def _request(
+        self, proposal: Proposal, record: CallRecord, now: datetime
+    ) -> ApprovalRecord | None:
+        if record.state is not CallState.PENDING:
+            return None
+        return ApprovalRecord(
+            id=ApprovalId(self._ids.new("apr")),
+            run=record.call.run,
+            call=record.call,
+            state=record.state,
+            rule=record.ruling.rule,
+            message=record.ruling.message,
+            digest=record.call.digest,
+            requested_at=now,
+            expires_at=now + proposal.expires_after,
+            requested_by=proposal.upstream | {record.call.subject, f"agent:{record.call.agent}"},
+            approvers=proposal.approvers,
+            preview=proposal.preview,
+        )
+
+
+def _same(known: CallRecord, call: ToolCall) -> CallRecord:
+    mine = (call.digest, call.subject, call.agent)
+    if (known.call.digest, known.call.subject, known.call.agent) != mine:
+        raise KeyReused(key=call.key)
+    return known
+
+
+def _ruled(call: ToolCall, ruling: Ruling, now: datetime) -> CallRecord:
+    state = move(CallState.PROPOSED, _RULED[ruling.severity])
+    return CallRecord(call, state or CallState.DENIED, ruling, now)
+
+
+def _proposed_facts(
+    proposal: Proposal,
+    record: CallRecord,
+    approval: ApprovalRecord | None,
+    lease: Lease | None,
+    now: datetime,
+    totals: Totals,
+) -> list[Event]:
+    call, label = record.call, proposal.label
+    seen = proposal.snapshot.as_json(totals) if proposal.snapshot else None
+    ruled = facts.ruled(call, record.ruling, now, label, seen)
+    events = [facts.proposed(call, now, label), ruled]
+    if approval is not None:
+        events.append(facts.requested(approval, now, label))
+    if record.state is CallState.EXECUTING and lease is not None:
+        events.append(facts.claimed(call, lease, now))
+    return events
+
+
+def _leased(record: CallRecord, lease: Lease, now: datetime) -> CallRecord:
+    return replace(
+        record,
+        state=CallState.EXECUTING,
+        executor=lease.executor,
+        lease_until=now + lease.length,
+    )
