@@ -1,0 +1,249 @@
+"""Where each argument of a call comes from: the user's words, a record, a document, or nowhere.
+
+Trusted words are matched strictly (typed, whole, in the role the argument plays); untrusted ones
+loosely. So adding untrusted text never raises the trust of an argument, and what is found nowhere
+is `model`: a rule that asks for `user` or `record` does not hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import cast
+
+from staid.domain.canonical import Json
+from staid.domain.label import EVERYONE, Label
+from staid.gates.matching import Reading, Sought, loosely, pieces, reading, strictly, taken
+from staid.gates.notation import deceptive
+
+SPANS = 3
+"""Places kept per argument."""
+DEPTH = 32
+"""Levels of a result or an argument that are looked into."""
+
+
+class Origin(StrEnum):
+    """Where a value comes from, the most trusted first."""
+
+    USER = "user"
+    RECORD = "record"
+    MODEL = "model"
+    DOCUMENT = "document"
+    UNKNOWN = "unknown"
+
+
+_TRUST = {origin: place for place, origin in enumerate(Origin)}
+
+
+def least(origins: Iterable[Origin]) -> Origin:
+    """Return the least trusted of some origins; of none `model`."""
+    return max(origins, key=_TRUST.__getitem__, default=Origin.MODEL)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A text a model has seen, and how far it is trusted."""
+
+    id: str
+    """Of a message, a passage's chunk or a call."""
+    origin: Origin
+    """`user`, `record` or `document`."""
+    text: str
+    name: str = ""
+    """Words for the reader: a document's id, or a tool and the path of a field."""
+    field: bool = False
+    """One whole value of a structured result: it counts whole or not at all."""
+    label: Label = EVERYONE
+    """Who may read its words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A place in a source."""
+
+    source: str
+    name: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Traced:
+    """One value of the arguments and where it comes from."""
+
+    path: str
+    """Dotted: `recipients.0`, `order.id`."""
+    origin: Origin
+    spans: tuple[Span, ...] = ()
+
+
+class Texts:
+    """Every text that a model has seen in a conversation, each read once."""
+
+    def __init__(self, sources: Iterable[Source]) -> None:
+        """Read the texts; the order does not matter."""
+        self._read = [(s, reading(s.text, s.name, field=s.field)) for s in sources]
+
+    def of(self, origin: Origin) -> list[tuple[Source, Reading]]:
+        """Return the texts of one origin."""
+        return [one for one in self._read if one[0].origin is origin]
+
+
+def result_sources(
+    call: str,
+    tool: str,
+    result: Json,
+    trusted: bool | frozenset[str],  # noqa: FBT001 - the tool's own property
+    label: Label = EVERYONE,
+) -> tuple[Source, ...]:
+    """Return every value of a tool's result as a source of its own.
+
+    `trusted` is True where the tool returns records, or the names of the fields that are records;
+    everything else is a document, since somebody else may have written it.
+    """
+    return tuple(
+        Source(
+            f"{call}#{path}" if path else call,
+            Origin.RECORD if _is_record(path, trusted, key=key) else Origin.DOCUMENT,
+            text,
+            f"{tool}.{path}" if path else tool,
+            field=True,
+            label=label,
+        )
+        for path, text, key in _leaves(result, "", 0)
+    )
+
+
+def _is_record(path: str, trusted: bool | frozenset[str], *, key: bool) -> bool:  # noqa: FBT001
+    if isinstance(trusted, bool):
+        return trusted
+    names = [part for part in path.split(".") if not part.isdigit()]
+    return not key and bool(names) and names[-1] in trusted
+
+
+def _leaves(value: Json, path: str, depth: int) -> Iterator[tuple[str, str, bool]]:
+    """Yield path, text and whether it is a key, of every value inside a value."""
+    if depth > DEPTH or value is None or isinstance(value, bool):
+        return
+    if isinstance(value, Mapping):
+        for key, item in cast("Mapping[str, Json]", value).items():
+            inner = f"{path}.{key}" if path else key
+            yield inner, key, True
+            yield from _leaves(item, inner, depth + 1)
+    elif isinstance(value, str):
+        yield path, value, False
+    elif isinstance(value, Sequence):
+        for place, item in enumerate(value):
+            yield from _leaves(item, f"{path}.{place}" if path else str(place), depth + 1)
+    else:
+        yield path, str(value), False
+
+
+def trace(
+    tool: str, arguments: Mapping[str, Json], texts: Texts, schema: Mapping[str, Json] | None = None
+) -> tuple[Traced, ...]:
+    """Return where every value of the arguments comes from, lists and objects included.
+
+    A list or an object has the least trusted origin of what is in it. Flags and nothing at all are
+    the model's choice and have no origin. `schema` is the JSON Schema of the arguments.
+    """
+    walk = _Walk(tool, texts, schema or {})
+    return tuple(found for name, value in arguments.items() for found in walk.at(name, name, value))
+
+
+def origins(traced: Iterable[Traced]) -> dict[str, str]:
+    """Return the word for every path, as a snapshot keeps it."""
+    return {found.path: found.origin.value for found in traced}
+
+
+@dataclass(slots=True)
+class _Walk:
+    tool: str
+    texts: Texts
+    schema: Mapping[str, Json]
+
+    def at(self, path: str, name: str, value: Json, depth: int = 0) -> list[Traced]:
+        """Return what is found at a path and below it, the path itself first."""
+        if value is None or isinstance(value, bool):
+            return []
+        if depth > DEPTH:
+            return [Traced(path, Origin.UNKNOWN)]
+        if isinstance(value, Mapping):
+            items = cast("Mapping[str, Json]", value).items()
+            keys = [self._leaf(f"{path}.{k}", name, k) for k, _ in items if not k.isidentifier()]
+            values = [self.at(f"{path}.{k}", k, v, depth + 1) for k, v in items]
+            return self._whole(path, [*keys, *values])
+        if not isinstance(value, str) and isinstance(value, Sequence):
+            parts = [self.at(f"{path}.{n}", name, v, depth + 1) for n, v in enumerate(value)]
+            return self._whole(path, parts)
+        return self._leaf(path, name, value)
+
+    @staticmethod
+    def _whole(path: str, parts: list[list[Traced]]) -> list[Traced]:
+        inside = [found for part in parts for found in part]
+        if not inside:
+            return []
+        worst = least(found.origin for found in inside)
+        spans = next((f.spans for f in inside if f.origin is worst and f.spans), ())
+        return [Traced(path, worst, spans), *inside]
+
+    def _leaf(self, path: str, name: str, value: Json) -> list[Traced]:
+        text = str(value)
+        if not text.strip():
+            return []
+        sought = Sought(self.tool, name, text, numeric=self._is_number(name, value))
+        parts = sought.moment
+        if parts is None:
+            return [self._one(path, sought)]
+        return self._whole(path, [[self._one(f"{path}.{k}", one)] for k, one in parts.items()])
+
+    def _is_number(self, name: str, value: Json) -> bool:
+        if not isinstance(value, str):
+            return True
+        properties = self.schema.get("properties")
+        told = properties.get(name) if isinstance(properties, Mapping) else None
+        return '"number"' in _told(told) or '"integer"' in _told(told)
+
+    def _one(self, path: str, sought: Sought) -> Traced:
+        if not deceptive(sought.text):
+            for origin in (Origin.USER, Origin.RECORD):
+                found = [(s, at) for s, r in self.texts.of(origin) for at in strictly(sought, r)]
+                if found:
+                    return Traced(path, origin, _spans(found))
+        documents = self.texts.of(Origin.DOCUMENT)
+        found = [(source, at) for source, read in documents for at in loosely(sought, read)]
+        if found:
+            return Traced(path, Origin.DOCUMENT, _spans(found))
+        return self._composed(path, sought) if sought.prose else Traced(path, Origin.MODEL)
+
+    def _composed(self, path: str, sought: Sought) -> Traced:
+        """Return the origin of a text that is nowhere whole: the least trusted of its pieces."""
+        covered = [False] * len(sought.tokens)
+        for origin in (Origin.USER, Origin.RECORD):
+            for _, read in self.texts.of(origin):
+                for start, end in pieces(sought, read):
+                    covered[start:end] = [True] * (end - start)
+        documents = self.texts.of(Origin.DOCUMENT)
+        found = [(source, at) for source, read in documents for at in taken(sought, covered, read)]
+        if found:
+            return Traced(path, Origin.DOCUMENT, _spans(found))
+        # Words of the user in another order say something else: at best this is a record.
+        whole = all(covered) and not deceptive(sought.text)
+        return Traced(path, Origin.RECORD if whole else Origin.MODEL)
+
+
+def _spans(found: Sequence[tuple[Source, tuple[int, int]]]) -> tuple[Span, ...]:
+    distinct = dict.fromkeys((source.id, source.name, *at) for source, at in found)
+    return tuple(Span(*one) for one in list(distinct)[:SPANS])
+
+
+def _told(schema: object) -> str:
+    return repr(schema).replace("'", '"')
+
+
+def unknown(arguments: Mapping[str, Json]) -> tuple[Traced, ...]:
+    """Return `unknown` for every value: nobody handed over what the model has seen."""
+    return tuple(
+        Traced(found.path, Origin.UNKNOWN) for found in trace("", arguments, Texts(()), None)
+    )
