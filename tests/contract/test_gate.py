@@ -33,6 +33,7 @@ from staid.gates.tool import Call, define
 from staid.runtime.gate import Gate
 from staid.store import tables
 from staid.store.engine import Store
+from staid.store.runs import SqlRecords
 from staid.testing.gating import (
     ADA,
     LEAD,
@@ -360,11 +361,7 @@ def test_preview(world: GateWorld) -> None:
 
 def test_commits(world: GateWorld) -> None:
     """An allowed write costs two commits, of which one is before the effect; a read costs one."""
-    commits: list[str] = []
-
-    @event.listens_for(world.store.engine, "commit")
-    def commit(_: object) -> None:  # pyright: ignore[reportUnusedFunction]  # called by SQLAlchemy
-        commits.append("commit")
+    commits = _commits(world)
 
     def writes(work: Callable[[], object]) -> int:
         before = _rows(world)
@@ -375,6 +372,57 @@ def test_commits(world: GateWorld) -> None:
 
     assert writes(lambda: world.act(50)) == 2
     assert writes(lambda: world.act(50, "orders.find")) == 1
+
+
+def test_a_look_adds_no_commit(world: GateWorld) -> None:
+    """A read in a turn rides with the facts that are written next, as row and chain, whole."""
+    commits = _commits(world)
+    looked = asyncio.run(world.gate.look(_find("orders.find"), world.proposer()))
+    assert looked is not None
+    assert commits == []
+    assert _rows(world) == 0
+    record, facts = looked
+    assert world.gate.evidence_of(record) == "refund: re_7"
+    commits.clear()
+    SqlRecords(world.store, world.journal).append(RUN, facts)
+    assert len(commits) == 1
+    assert world.ledger.get(record.call.id) == record
+    assert world.kinds() == ["call.proposed", "call.ruled", "call.executed", "call.settled"]
+    assert world.journal.verify() == []
+
+
+def test_a_look_before_a_write(world: GateWorld) -> None:
+    """What was looked up is durable in the commit before the effect that may rest on it."""
+    looked = asyncio.run(world.gate.look(_find("orders.find"), world.proposer()))
+    assert looked is not None
+    world.propose(50, earlier=looked[1])
+    assert world.state(looked[0]) is CallState.DONE
+    assert world.kinds()[3:6] == ["call.settled", "call.proposed", "call.ruled"]
+
+
+@pytest.mark.parametrize("tool", [REFUND, "orders.lost", "rocket.launch"])
+def test_only_an_allowed_read_is_a_look(world: GateWorld, tool: str) -> None:
+    """A write, a read that has to be asked for, and an unknown tool are left alone."""
+    world.tools["orders.lost"] = define(
+        world.handle, "orders.lost", params=Refund, effect="read", requires_approval=True
+    )
+    assert asyncio.run(world.gate.look(_find(tool), world.proposer())) is None
+    assert (world.effects, _rows(world)) == ([], 0)
+
+
+def _find(tool: str) -> ProposedCall:
+    return ProposedCall("p-1", tool, {"order_id": "7", "amount": "50"})
+
+
+def _commits(world: GateWorld) -> list[str]:
+    """Return a list that grows with every commit of the store."""
+    commits: list[str] = []
+
+    @event.listens_for(world.store.engine, "commit")
+    def commit(_: object) -> None:  # pyright: ignore[reportUnusedFunction]  # called by SQLAlchemy
+        commits.append("commit")
+
+    return commits
 
 
 def _rows(world: GateWorld) -> int:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from staid.domain.call import CallRecord
 from staid.domain.canonical import Json
 from staid.domain.label import EVERYONE, Label
 from staid.domain.principal import Actor
@@ -65,6 +66,8 @@ class Event:
     actor: Actor
     fact: Mapping[str, Json] = field(default_factory=dict[str, Json])
     content: Content | None = None
+    call: CallRecord | None = None
+    """An allowed read that this fact ends: its row is written with the fact, in one transaction."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,6 +88,12 @@ class Ledger(Protocol):
         """Record an allowed read with its result after the fact, in one transaction."""
         ...
 
+    def looked(
+        self, proposal: Proposal, settlement: Settlement
+    ) -> tuple[CallRecord, Sequence[Event]]:
+        """Return an allowed read as it ended, with its facts; whoever writes them records it."""
+        ...
+
     def decide(
         self,
         approval: ApprovalId,

@@ -88,6 +88,22 @@ class Proposing(Executions):
         """
         return await self._whole(self._act(proposal, proposer, key, earlier))
 
+    async def look(
+        self, proposal: ProposedCall, proposer: Proposer
+    ) -> tuple[CallRecord, Sequence[Event]] | None:
+        """Carry out an allowed read without a commit; None for any other call, of which nothing is.
+
+        Record and facts are the caller's to write, with its next ones and before anything rests
+        on the result.
+        """
+        prepared = self._prepare(proposal, proposer)
+        snapshot = Snapshot(proposer.allowed, self._stopped())
+        if not _plain_read(prepared, rule(replace(prepared, draws=()), snapshot)):
+            return None
+        wanted = await self._proposal(proposal, prepared, proposer, None)
+        settlement = await self._answer(prepared, wanted.call)
+        return self._ledger.looked(wanted, replace(settlement, label=wanted.label))
+
     async def _act(
         self,
         proposal: ProposedCall,
@@ -97,7 +113,7 @@ class Proposing(Executions):
     ) -> CallRecord:
         prepared = self._prepare(proposal, proposer)
         wanted = await self._proposal(proposal, prepared, proposer, key)
-        if key is None and _plain_read(prepared, wanted):
+        if key is None and _plain_read(prepared, wanted.rule({})):
             return await self._read(prepared, wanted, earlier)
         lease = self._lease()
         record = await asyncio.to_thread(self._ledger.propose, wanted, lease=lease, earlier=earlier)
@@ -157,9 +173,9 @@ async def _previewed(prepared: Prepared, snapshot: Snapshot) -> tuple[str | None
         return None, replace(prepared, fault=Ruling(Severity.DENY, "preview", message))
 
 
-def _plain_read(prepared: Prepared, wanted: Proposal) -> bool:
+def _plain_read(prepared: Prepared, ruling: Ruling) -> bool:
     """Whether nothing but the answer depends on it: an allowed read without a budget."""
     tool = prepared.tool
     if tool is None or tool.effect is not Effect.READ or prepared.draws:
         return False
-    return wanted.rule({}).severity is Severity.ALLOW
+    return ruling.severity is Severity.ALLOW

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from staid.domain.canonical import Json
 from staid.domain.events import Content, Event, EventKind
@@ -38,6 +38,10 @@ class Recorder:
             Content(body, label, "" if shared else self._subject) if body is not None else None
         )
         self._buffer.append(Event(kind, self._clock.now(), actor, fact, content))
+
+    def take(self, events: Iterable[Event]) -> None:
+        """Take over facts that somebody else noted, in their order."""
+        self._buffer += events
 
     def drain(self) -> list[Event]:
         """Return what was recorded since the last call, in order; it is the caller's to write."""

@@ -15,7 +15,7 @@ from staid.domain.errors import ModelTooDear, ModelUnavailable
 from staid.domain.events import EventKind
 from staid.domain.ids import ApprovalId, ConversationId, HandoffId, RunId
 from staid.domain.label import Label, conjunction
-from staid.domain.message import Message, ModelRequest, ModelResponse
+from staid.domain.message import Message, ModelRequest, ModelResponse, ProposedCall
 from staid.domain.outcome import (
     Abstention,
     AbstentionReason,
@@ -239,10 +239,19 @@ class Turn:
             self.run, self.agent.name, self.agent.tools, self.principal, self.upstream, self._label
         )
         for proposal in response.calls:
-            earlier = self.recorder.drain()
-            record = await self.parts.gate.act(proposal, proposer, earlier=earlier)
+            record = await self._one_call(proposal, proposer)
             self.calls.append(record)
             self._tell_result(record)
+
+    async def _one_call(self, proposal: ProposedCall, proposer: Proposer) -> CallRecord:
+        """Act on one call; an allowed read is written with what the turn writes next anyway."""
+        looked = await self.parts.gate.look(proposal, proposer)
+        if looked is None:
+            earlier = self.recorder.drain()
+            return await self.parts.gate.act(proposal, proposer, earlier=earlier)
+        record, read = looked
+        self.recorder.take(read)
+        return record
 
     async def _settle(self, waiting: Sequence[CallRecord]) -> None:
         """Execute what was approved meanwhile, and tell the model how each call ended."""

@@ -8,14 +8,14 @@ from dataclasses import asdict
 from functools import lru_cache, partial
 from typing import Any
 
-from sqlalchemy import Connection, Row, Table, select
+from sqlalchemy import Connection, Row, Table, insert, select
 from sqlalchemy.engine.interfaces import DBAPICursor
 
 from staid.domain.canonical import canonical, timestamp
 from staid.domain.events import Event, EventKind, JournalRow
 from staid.domain.label import EVERYONE, Label
 from staid.domain.principal import Actor
-from staid.store import subjects, tables
+from staid.store import call_rows, subjects, tables
 from staid.store.engine import Store
 from staid.store.projections import Noted, Projections
 from staid.store.verifying import Verification, columns
@@ -51,11 +51,17 @@ class Journal:
     def append(self, connection: Connection, run: str, events: Sequence[Event]) -> None:
         """Append facts in order inside the caller's write transaction: all of them or none."""
         if events:
+            reads = [_read_values(event) for event in events if event.call is not None]
+            if reads:
+                connection.execute(_READ, reads)
             self._write(connection.connection.cursor(), run, events)
 
     def write(self, run: str, events: Sequence[Event], *, durable: bool) -> None:
         """Append facts in order in a transaction of their own: all of them or none."""
-        if events:
+        if any(event.call is not None for event in events):
+            with self._store.write(durable=durable) as connection:
+                self.append(connection, run, events)
+        elif events:
             with self._store.driver(durable=durable) as cursor:
                 self._write(cursor, run, events)
 
@@ -169,6 +175,12 @@ class Journal:
         return chain.content_id(self._key, kept.subject, label, body), kept.subject, label, body
 
 
+def _read_values(event: Event) -> dict[str, object]:
+    values = call_rows.call_values(event.call) if event.call is not None else {}
+    return {**values, "settled_at": event.at}
+
+
+_READ = insert(tables.call)
 _KEPT = ("id", "subject", "label", "body")
 _LAST = "SELECT seq, hash FROM journal WHERE run ="
 

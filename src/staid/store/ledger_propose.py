@@ -73,6 +73,15 @@ class Proposals(LedgerMoves):
         self, proposal: Proposal, settlement: Settlement, *, earlier: Sequence[Event] = ()
     ) -> CallRecord:
         """Record an allowed read with its result after the fact, in one transaction."""
+        record, events = self.looked(proposal, settlement)
+        with self._store.write(durable=False) as connection:
+            self._note(connection, record.call.run, [*earlier, *events])
+        return record
+
+    def looked(
+        self, proposal: Proposal, settlement: Settlement
+    ) -> tuple[CallRecord, Sequence[Event]]:
+        """Return an allowed read as it ended, with its facts; whoever writes them records it."""
         call, now = proposal.call, self._clock.now()
         ruling, began = proposal.rule({}), proposal.at or now
         record = replace(
@@ -81,16 +90,9 @@ class Proposals(LedgerMoves):
             result=settlement.result,
             error=settlement.error,
         )
-        events = [
-            *earlier,
-            *_proposed_facts(proposal, record, None, None, began, {}),
-            *settled_facts(record, settlement, now),
-        ]
-        with self._store.write(durable=False) as connection:
-            values = call_rows.call_values(record)
-            connection.execute(insert(tables.call).values(**values, settled_at=now))
-            self._note(connection, call.run, events)
-        return record
+        *ended, last = settled_facts(record, settlement, now)
+        told = _proposed_facts(proposal, record, None, None, began, {})
+        return record, [*told, *ended, replace(last, call=record)]
 
     def _request(
         self, proposal: Proposal, record: CallRecord, now: datetime

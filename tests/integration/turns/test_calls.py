@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from sqlalchemy.event import listen, remove
 
 from staid.domain.call import CallState
 from staid.domain.events import EventKind
@@ -150,3 +154,42 @@ def test_the_calls_of_a_turn_are_in_the_ledger(desk: Any) -> None:
     )
     states = [record.state for record in desk.project.calls(outcome.run)]
     assert states == [CallState.DENIED, CallState.DONE, CallState.DONE]
+
+
+def test_a_read_adds_no_commit_to_a_turn(desk: Any) -> None:
+    """A turn commits when it begins, before each model request and when it releases: no more."""
+    looks = [desk.look("A1"), desk.look("A2", "c2")]
+    told = "The order has left the warehouse in Hamburg."
+    desk.ask("Where is order A1?", looks, told)  # the first turn also pins its prompts
+    with _writes(desk) as writes:
+        outcome = desk.ask("Where is order A1?", looks, told)
+    assert (outcome.outcome, outcome.reason, len(desk.play.seen)) == ("answer", None, 2)
+    assert len(desk.project.calls(outcome.run)) == 2
+    assert len(writes) == 4
+
+
+def test_a_write_adds_two_commits_to_a_turn(desk: Any) -> None:
+    """One before the effect, one that settles it; the rest is what any such turn commits."""
+    desk.ask("refund 40", [desk.refund("A1", 40)], "")
+    with _writes(desk) as writes:
+        outcome = desk.ask("refund 40", [desk.look("A1"), desk.refund("A1", 40, "c2")], "")
+    assert (outcome.outcome, outcome.reason, len(desk.play.seen)) == ("answer", "tool_result", 2)
+    assert len(writes) == 6
+
+
+@contextmanager
+def _writes(desk: Any) -> Generator[list[str]]:
+    """Count the write transactions of the store; all of them are begun like this."""
+    begun: list[str] = []
+
+    def trace(statement: str) -> None:
+        if statement == "BEGIN IMMEDIATE":
+            begun.append(statement)
+
+    def connected(connection: sqlite3.Connection, *_: object) -> None:
+        connection.set_trace_callback(trace)
+
+    engine = desk.project.wiring.store.engine
+    listen(engine, "checkout", connected)
+    yield begun
+    remove(engine, "checkout", connected)

@@ -156,7 +156,8 @@ def _check_release(desk: Any, outcome: Any, rows: Sequence[JournalRow]) -> None:
         assert all(row.fact["evidence"] == [] for row in requested)
     if (outcome.outcome, outcome.reason) == ("answer", None):
         assert outcome.text in {POLICY, "The order has left the warehouse in Hamburg."}
-        assert outcome.citations
+        # A citation is a span of a passage; what a read returned is cited by its call.
+        assert outcome.citations or outcome.text != POLICY
     if outcome.outcome == "abstention":
         assert outcome.text not in DRAFTS
 

@@ -124,6 +124,13 @@ class ReplayGate(Gate):
         """Tell calls as they stood when the pass that begins with this fact began."""
         self._state.until = first
 
+    async def look(
+        self, proposal: ProposedCall, proposer: Proposer
+    ) -> tuple[CallRecord, Sequence[Event]] | None:
+        """Carry nothing out: every call of a replay is acted on."""
+        del proposal, proposer
+        return None
+
     async def act(
         self,
         proposal: ProposedCall,
