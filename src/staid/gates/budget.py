@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from typing import TypeAlias
 
+from staid.domain.call import Severity
 from staid.domain.canonical import Json, canonical
 from staid.domain.errors import ToolInvalid
 
+_WHO = frozenset({"customer", "agent"})
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 Slot: TypeAlias = tuple[str, str]
@@ -49,85 +51,120 @@ class Budget:
     """The most that may be drawn within the window; reaching it exactly is allowed."""
     sum_of: str | None = None
     """The argument that is summed; None counts calls."""
-    per: str = "customer"
-    """`customer` (the asker), `agent`, or an argument's name (`argument:NAME` when unclear)."""
+    per: str | Sequence[str] = "customer"
+    """`customer` (the asker), `agent`, or an argument's name (`argument:NAME` when unclear).
+
+    Of several each combination has its own total.
+    """
     window: str | timedelta = "1d"
     name: str = ""
     """Tools whose budgets carry the same name share one total; by default each has its own."""
 
+    def __post_init__(self) -> None:
+        """Hold several keys as a tuple, so that budgets can be compared and hashed."""
+        if not isinstance(self.per, str):
+            object.__setattr__(self, "per", tuple(self.per))
+
     def check(self, tool: str, arguments: frozenset[str]) -> None:
         """Raise `ToolInvalid` unless the budget can be drawn from by these arguments."""
-        try:
-            limit = Decimal(self.limit)
-            duration(self.window)
-        except (ArithmeticError, TypeError, ValueError) as error:
-            raise ToolInvalid(
-                tool=tool, detail=f"its budget has no usable limit or window: {error}"
-            ) from error
-        if not limit.is_finite() or limit <= 0:
-            raise ToolInvalid(tool=tool, detail="the limit of its budget must be above 0")
-        if self.sum_of is not None and self.sum_of not in arguments:
-            raise ToolInvalid(
-                tool=tool, detail=f"its budget sums {self.sum_of!r}, which is no argument"
-            )
-        self._check_key(tool, arguments)
-
-    def _check_key(self, tool: str, arguments: frozenset[str]) -> None:
-        if self.per in {"customer", "agent"}:
-            if self.per in arguments:
-                detail = (
-                    f"{self.per!r} of its budget is an argument, too: write argument:{self.per}"
-                )
-                raise ToolInvalid(tool=tool, detail=detail)
-        elif self._argument not in arguments:
-            raise ToolInvalid(
-                tool=tool, detail=f"its budget counts per {self.per!r}, which is no argument"
-            )
-
-    @property
-    def _argument(self) -> str:
-        return self.per.removeprefix("argument:")
+        check_total(tool, "budget", self.limit, self.sum_of, self.window, arguments)
+        check_keys(tool, "budget", self.per, arguments)
 
     def draw(self, tool: str, arguments: Mapping[str, Json], subject: str, agent: str) -> Draw:
         """Return what one call would draw; raise where the data does not say it."""
-        if self.per == "customer":
-            key = subject
-        elif self.per == "agent":
-            key = agent
-        else:
-            key = canonical(arguments[self._argument])
-        if not key:
-            message = f"the call does not say whose budget ({self.per}) it draws from"
-            raise ValueError(message)
+        key = key_of(self.per, arguments, subject, agent)
         window = duration(self.window)
-        name = (
-            self.name or f"{tool}:{self.sum_of or 'count'}:{self.per}:{int(window.total_seconds())}"
-        )
-        amount = Decimal(1) if self.sum_of is None else _amount(arguments[self.sum_of])
+        name = self.name or slot_name(tool, self.sum_of, self.per, window)
+        amount = Decimal(1) if self.sum_of is None else amount_of(arguments[self.sum_of])
         return Draw(name, key, amount, Decimal(self.limit), window)
 
 
-def _amount(value: Json) -> Decimal:
+def keys(per: str | Sequence[str]) -> tuple[str, ...]:
+    """Return what a total is counted for, each by its name."""
+    return (per,) if isinstance(per, str) else tuple(per)
+
+
+def check_total(
+    tool: str,
+    what: str,
+    limit: Decimal | int | str,
+    sum_of: str | None,
+    window: str | timedelta,
+    arguments: frozenset[str],
+) -> None:
+    """Raise `ToolInvalid` unless limit, summed argument and window of a total can work."""
+    try:
+        most = Decimal(limit)
+        duration(window)
+    except (ArithmeticError, TypeError, ValueError) as error:
+        detail = f"its {what} has no usable limit or window: {error}"
+        raise ToolInvalid(tool=tool, detail=detail) from error
+    if not most.is_finite() or most <= 0:
+        raise ToolInvalid(tool=tool, detail=f"the limit of its {what} must be above 0")
+    if sum_of is not None and sum_of not in arguments:
+        raise ToolInvalid(tool=tool, detail=f"its {what} sums {sum_of!r}, which is no argument")
+
+
+def check_keys(tool: str, what: str, per: str | Sequence[str], arguments: frozenset[str]) -> None:
+    """Raise `ToolInvalid` unless these arguments say whom a total is counted for."""
+    each = keys(per)
+    if not each or len(set(each)) != len(each):
+        raise ToolInvalid(tool=tool, detail=f"its {what} counts per nothing, or twice per one key")
+    for key in each:
+        if key in _WHO:
+            if key in arguments:
+                detail = f"{key!r} of its {what} is an argument, too: write argument:{key}"
+                raise ToolInvalid(tool=tool, detail=detail)
+        elif _argument(key) not in arguments:
+            detail = f"its {what} counts per {key!r}, which is no argument"
+            raise ToolInvalid(tool=tool, detail=detail)
+
+
+def key_of(
+    per: str | Sequence[str], arguments: Mapping[str, Json], subject: str, agent: str
+) -> str:
+    """Return the key that a call is counted under; raise `ValueError` where it does not say."""
+    who = {"customer": subject, "agent": agent}
+    each = [who[key] if key in who else canonical(arguments[_argument(key)]) for key in keys(per)]
+    if not all(each):
+        message = f"the call does not say whose total ({', '.join(keys(per))}) it adds to"
+        raise ValueError(message)
+    return each[0] if len(each) == 1 else canonical(each)
+
+
+def slot_name(tool: str, sum_of: str | None, per: str | Sequence[str], window: timedelta) -> str:
+    """Return the name of a tool's own total."""
+    return f"{tool}:{sum_of or 'count'}:{'+'.join(keys(per))}:{int(window.total_seconds())}"
+
+
+def amount_of(value: Json) -> Decimal:
+    """Return what is summed; raise where it is no finite number, or below zero."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         message = "the summed argument is not a number"
         raise TypeError(message)
     amount = Decimal(str(value))
     # A negative draw would refill the budget.
     if not amount.is_finite() or amount < 0:
-        message = f"{amount} cannot be drawn from a budget"
+        message = f"{amount} cannot be added to a total"
         raise ValueError(message)
     return amount
 
 
+def _argument(key: str) -> str:
+    return key.removeprefix("argument:")
+
+
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """What one call would take from one budget."""
+    """What one call would add to one running total."""
 
     budget: str
     key: str
     amount: Decimal
     limit: Decimal
     window: timedelta
+    beyond: Severity = Severity.DENY
+    """What exceeding the limit means: a budget denies, a structuring threshold asks."""
 
     @property
     def slot(self) -> Slot:

@@ -47,16 +47,17 @@ class Proposals(LedgerMoves):
                 self._note(connection, call.run, earlier)
                 return _same(known, call)
             now = self._clock.now()
-            totals = reservations.totals(
+            held = reservations.look(
                 self._store, connection, proposal.draws, now, self._journal.alias
             )
+            totals = reservations.totals(held)
             record = _ruled(call, proposal.rule(totals), now)
             if record.state is CallState.APPROVED and lease is not None:
                 record = _leased(record, lease, now)
             approval = self._request(proposal, record, now)
             self._insert(connection, record, approval)
             if record.state is not CallState.DENIED:
-                reservations.reserve(connection, call.id, proposal.draws, now)
+                reservations.reserve(connection, call.id, proposal.draws, now, held)
             events = _proposed_facts(proposal, record, approval, lease, now, totals)
             self._note(connection, call.run, [*earlier, *events])
         return replace(record, approval=approval.id) if approval else record

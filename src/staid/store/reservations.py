@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, case, func, insert, literal, select, update
 
 from staid.domain.canonical import canonical
 from staid.gates.approval import Move
 from staid.gates.budget import Draw, Slot, Totals
 from staid.store import tables
+from staid.store.call_rows import aware
 from staid.store.engine import Store
+from staid.store.tables.shared import TIME
 
 RESERVED, CAPTURED, RELEASED = "reserved", "captured", "released"
 """States of a reservation: counts until it ends, counts for the window, does not count."""
@@ -28,38 +31,65 @@ _AFTER = {
 """In doubt is missing on purpose: what may have happened counts until somebody knows better."""
 
 
-def totals(
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What one slot holds at a moment, without the call that asks."""
+
+    total: Decimal
+    calls: tuple[str, ...]
+    """Ids of the calls that add up to it, oldest first."""
+    latest: datetime | None
+    """When something was last reserved or captured, at most one window ahead of now."""
+
+
+def totals(held: Mapping[Slot, Held]) -> Totals:
+    """Return the running total of every slot."""
+    return {slot: each.total for slot, each in held.items()}
+
+
+def look(
     store: Store,
     connection: Connection,
     draws: Sequence[Draw],
     now: datetime,
     alias: Callable[[str], str],
-) -> Totals:
-    """Return the running total of every slot, which nobody else can add to before the commit.
+) -> dict[Slot, Held]:
+    """Return what every slot holds, which nobody else can add to before the commit.
 
     What an erasure left under the `alias` of a key still counts: erasing refills no budget.
     """
     for slot in sorted({draw.slot for draw in draws}):
         # Sorted, so that two proposals on the same budgets cannot wait for each other.
         take_turns(store, connection, canonical(["budget", *slot]))
-    return {
-        draw.slot: _total(connection, draw.slot, now - draw.window, alias(draw.key))
-        for draw in draws
-    }
+    return {draw.slot: _held(connection, draw, now, alias(draw.key)) for draw in draws}
 
 
-def _total(connection: Connection, slot: Slot, since: datetime, alias: str) -> Decimal:
+def _held(connection: Connection, draw: Draw, now: datetime, alias: str) -> Held:
     held = tables.reservation.c
+    since, ahead = now - draw.window, now + draw.window
     counts = (held.state == RESERVED) | ((held.state == CAPTURED) & (held.at > since))
-    query = select(held.amount).where(
-        held.budget == slot[0], held.key.in_([slot[1], alias]), counts
+    query = select(held.amount, held.call, held.at).where(
+        held.budget == draw.budget, held.key.in_([draw.key, alias]), counts
     )
-    return sum((Decimal(row.amount) for row in connection.execute(query)), Decimal(0))
+    rows = connection.execute(query.order_by(held.at, held.call)).all()
+    times = [at for at in (aware(row.at) for row in rows) if at is not None and at <= ahead]
+    total = sum((Decimal(row.amount) for row in rows), Decimal(0))
+    return Held(total, tuple(row.call for row in rows), max(times, default=None))
 
 
-def reserve(connection: Connection, call: str, draws: Sequence[Draw], now: datetime) -> None:
-    """Set aside what a call would draw."""
+def reserve(
+    connection: Connection,
+    call: str,
+    draws: Sequence[Draw],
+    now: datetime,
+    held: Mapping[Slot, Held],
+) -> None:
+    """Set aside what a call would draw, never earlier than what is there already.
+
+    A clock that jumped back would otherwise let it leave the window too soon once it is right.
+    """
     for draw in draws:
+        latest = held[draw.slot].latest
         connection.execute(
             insert(tables.reservation).values(
                 call=call,
@@ -67,7 +97,7 @@ def reserve(connection: Connection, call: str, draws: Sequence[Draw], now: datet
                 key=draw.key,
                 amount=str(draw.amount),
                 state=RESERVED,
-                at=now,
+                at=now if latest is None else max(now, latest),
             )
         )
 
@@ -77,7 +107,9 @@ def end(connection: Connection, call: str, happened: Move, now: datetime) -> Non
     after = _AFTER.get(happened)
     if after is not None:
         held = tables.reservation
-        connection.execute(update(held).where(held.c.call == call).values(state=after, at=now))
+        # A clock that jumped back since the proposal must not shorten the window.
+        later = case((held.c.at > now, held.c.at), else_=literal(now, TIME))
+        connection.execute(update(held).where(held.c.call == call).values(state=after, at=later))
 
 
 def take_turns(store: Store, connection: Connection, name: str) -> None:

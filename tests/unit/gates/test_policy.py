@@ -112,6 +112,13 @@ def test_budget_key(per: str, key: str) -> None:
     assert (draw.key, draw.amount) == (key, Decimal(1))
 
 
+def test_several_keys() -> None:
+    """Several keys make one, which no other combination can imitate."""
+    (draw,) = proposed(budget=Budget(10, per=["customer", "agent"])).draws
+    assert draw.key == '["user:ada","support"]'
+    assert draw.budget.endswith(":count:customer+agent:86400")
+
+
 def test_shared_budget() -> None:
     """Budgets of one name share a total; by default a tool has its own."""
     (own,) = proposed(budget=Budget(10)).draws

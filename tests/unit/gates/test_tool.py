@@ -92,6 +92,10 @@ REFUSED: list[tuple[Any, dict[str, Any], str]] = [
     (issue, {"budget": Budget(1, sum_of="total")}, "no argument"),
     (issue, {"budget": Budget(1, per="iban")}, "no argument"),
     (issue, {"budget": [Budget(1), Budget(2)]}, "the same total"),
+    (issue, {"budget": Budget(1, per=[])}, "per nothing"),
+    (issue, {"budget": Budget(1, per=["order_id", "order_id"])}, "twice per one key"),
+    (issue, {"budget": Budget(1, per=["customer", "iban"])}, "no argument"),
+    (issue, {"budget": [Budget(1, per=["agent"]), Budget(2, per=["agent"])]}, "the same total"),
     (
         issue,
         {"constraints": [Constraint("a", lambda _: True), Constraint("a", lambda _: True)]},
