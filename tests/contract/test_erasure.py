@@ -22,7 +22,7 @@ from staid.store.engine import Store
 from staid.store.erasure import IN_PROGRESS, Order, SqlErasure
 from staid.store.holds import SqlHolds
 from staid.store.journal import Journal
-from staid.store.reservations import totals
+from staid.store.reservations import look, totals
 from staid.store.runs import SqlRecords
 
 NOW = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
@@ -334,5 +334,5 @@ def test_an_erasure_refills_no_budget(
     draw = Draw("refunds", "user:ada", Decimal(1), Decimal(100), timedelta(days=1))
     other = Draw("refunds", "user:bob", Decimal(1), Decimal(100), timedelta(days=1))
     with store.write() as connection:
-        found = totals(store, connection, [draw, other], NOW, journal.alias)
+        found = totals(look(store, connection, [draw, other], NOW, journal.alias))
     assert found == {draw.slot: Decimal(40), other.slot: Decimal(0)}
