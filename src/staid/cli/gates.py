@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated
+
 import typer
 
 from staid.cli import output
+from staid.cli.gates_policy import checked_policy
 from staid.gates.tool import Tool
 
 gates_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 
 @gates_app.command()
-def check() -> None:
-    """List every tool with its bounds, and the agents that may propose it."""
+def check(
+    file: Annotated[
+        Path | None, typer.Argument(help="A policy; without one that of the project.")
+    ] = None,
+) -> None:
+    """List every tool with its bounds, and check the policy; a mistake in it is exit code 2."""
     project = output.project()
+    policy = checked_policy(project, file)
     users = {name: project.resolve_tools(name) for name in project.agent_names}
     found = [
         (tool, sorted(agent for agent, tools in users.items() if name in tools))
         for name, tool in sorted(project.tools.items())
     ]
-    rows = [(t.name, t.effect.value, _asks(t), len(t.budgets), ", ".join(a)) for t, a in found]
+    rules = {t.name: len(policy.about(t).rules) for t, _ in found}
+    rows = [
+        (t.name, t.effect.value, _asks(t), len(t.budgets), rules[t.name], ", ".join(a))
+        for t, a in found
+    ]
     output.emit(
         {
+            "policy": policy.version,
             "tools": [
                 {
                     "tool": t.name,
@@ -29,13 +43,14 @@ def check() -> None:
                     "requires_approval": _asks(t),
                     "budgets": len(t.budgets),
                     "approvers": sorted(t.approvers or project.settings.gates.approvers),
+                    "rules": [rule.name for rule in policy.about(t).rules],
                     "schema": dict(t.spec.schema),
                     "agents": agents,
                 }
                 for t, agents in found
-            ]
+            ],
         },
-        output.table(("tool", "effect", "approval", "budgets", "agents"), rows)
+        output.table(("tool", "effect", "approval", "budgets", "rules", "agents"), rows)
         or ["The project has no tools."],
     )
 

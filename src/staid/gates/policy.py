@@ -1,8 +1,8 @@
 """From a proposed call to a ruling: pure, total, and never weaker than any single rule.
 
 The stages are those of product.md, step 4: kill switch, allowlist, schema, constraints, budgets,
-approval. Each yields its ruling; the most severe wins, so their order decides only which of two
-equally severe rules is named.
+rules of the policy, approval. Each yields its ruling; the most severe wins, so their order decides
+only which of two equally severe rules is named.
 """
 
 from __future__ import annotations
@@ -10,15 +10,19 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from pydantic import BaseModel
 
 from staid.domain.call import Ruling, Severity
-from staid.domain.canonical import Json, canonical, decimal_text
+from staid.domain.canonical import Json, canonical, decimal_text, timestamp
 from staid.gates.budget import Draw, Slot, Totals
+from staid.gates.demand import Terms
+from staid.gates.expression.scope import Facts
 from staid.gates.params import Invalid, canonical_arguments
+from staid.gates.rules import NO_POLICY, Policy, Said, ToolRules
 from staid.gates.steps import steps
 from staid.gates.tool import Constraint, Predicate, Tool
 
@@ -31,6 +35,7 @@ _STAGES = (
     "schema",
     "constraint",
     "budget",
+    "policy",
     "preview",
     "approval",
     "bounds",
@@ -49,6 +54,14 @@ class Snapshot:
     """Running totals without this call; a slot that is missing denies."""
     policy: str = ""
     """Version of the policy that rules; an approval is bound to it."""
+    groups: frozenset[str] = frozenset()
+    """Groups of whoever the call acts for."""
+    now: datetime | None = None
+    """When it was proposed."""
+    origins: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Path of an argument -> where its value comes from; one that is missing is `unknown`."""
+    records: Mapping[str, Json] = field(default_factory=dict[str, "Json"])
+    """What the tool's look-ups returned; one that is missing could not be looked up."""
 
     def as_json(self, totals: Totals | None = None) -> dict[str, Json]:
         """Return the snapshot as plain values, as the journal keeps it."""
@@ -58,6 +71,10 @@ class Snapshot:
             "stopped": sorted(self.stopped),
             "totals": [[*slot, decimal_text(total)] for slot, total in sorted(known.items())],
             "policy": self.policy,
+            **({"groups": sorted(self.groups)} if self.groups else {}),
+            **({"now": timestamp(self.now)} if self.now is not None else {}),
+            **({"origins": dict(self.origins)} if self.origins else {}),
+            **({"records": dict(self.records)} if self.records else {}),
         }
 
     @classmethod
@@ -68,6 +85,10 @@ class Snapshot:
             stopped=frozenset(value["stopped"]),
             totals={(budget, key): Decimal(total) for budget, key, total in value["totals"]},
             policy=value.get("policy", ""),
+            groups=frozenset(value.get("groups", ())),
+            now=datetime.fromisoformat(value["now"]) if value.get("now") else None,
+            origins=value.get("origins", {}),
+            records=value.get("records", {}),
         )
 
 
@@ -84,12 +105,35 @@ class Prepared:
     draws: tuple[Draw, ...] = ()
     fault: Ruling | None = None
     """Why it cannot run at all."""
+    subject: str = ""
+    agent: str = ""
+    bounds: ToolRules | None = None
+    """What the policy says about the tool; None: the tool is not known."""
+    policy: str = ""
+    """Version of that policy."""
 
 
 def prepare(
-    name: str, tool: Tool | None, arguments: Mapping[str, Json], subject: str, agent: str
+    name: str,
+    tool: Tool | None,
+    arguments: Mapping[str, Json],
+    subject: str,
+    agent: str,
+    policy: Policy = NO_POLICY,
 ) -> Prepared:
-    """Read a proposal against its tool; never raises."""
+    """Read a proposal against its tool and what the policy says about it; never raises."""
+    found = _prepare(name, tool, arguments, subject, agent, policy)
+    return replace(found, subject=subject, agent=agent, policy=policy.version)
+
+
+def _prepare(  # noqa: PLR0911 - one return for each thing that may be wrong
+    name: str,
+    tool: Tool | None,
+    arguments: Mapping[str, Json],
+    subject: str,
+    agent: str,
+    policy: Policy,
+) -> Prepared:
     if tool is None:
         return Prepared(name, None, _readable(arguments))
     try:
@@ -101,21 +145,70 @@ def prepare(
         fault = _broken("schema", error)
         return Prepared(name, tool, _readable(arguments), fault=fault)
     try:
-        draws = tuple(b.draw(name, dumped, subject, agent) for b in tool.budgets)
+        bounds = policy.about(tool)
+    except Exception as error:  # noqa: BLE001 - a policy that cannot be asked allows nothing
+        return Prepared(name, tool, dumped, params, fault=_broken("policy", error))
+    if bounds.fault is not None:
+        fault = Ruling(Severity.DENY, "budget", f"The policy cannot bound this: {bounds.fault}.")
+        return Prepared(name, tool, dumped, params, fault=fault)
+    try:
+        budgets = (*tool.budgets, *bounds.budgets)
+        draws = tuple(b.draw(name, dumped, subject, agent) for b in budgets)
     except Exception as error:  # noqa: BLE001 - missing data denies, whatever is missing
         return Prepared(name, tool, dumped, params, fault=_broken("budget", error))
-    return Prepared(name, tool, dumped, params, draws)
+    return Prepared(name, tool, dumped, params, draws, bounds=bounds)
 
 
 def rule(prepared: Prepared, snapshot: Snapshot) -> Ruling:
     """Return the one ruling on a proposal; never raises."""
-    found = rulings(prepared, snapshot)
-    walked = steps(prepared.tool, prepared.draws, found, read=prepared.params is not None)
-    return replace(most_severe(found), steps=walked)
+    said = policy_says(prepared, snapshot)
+    found = _rulings(prepared, snapshot, said)
+    walked = steps(
+        prepared.tool,
+        prepared.draws,
+        found,
+        read=prepared.params is not None,
+        policy=prepared.bounds is not None and bool(prepared.bounds.rules),
+    )
+    shadows = tuple((one.rule.id, one.severity.word) for one in said if one.rule.shadow)
+    return replace(most_severe(found), steps=(*walked, *shadows))
 
 
 def rulings(prepared: Prepared, snapshot: Snapshot) -> list[Ruling]:
     """Return what every stage rules, in the order of the stages."""
+    return _rulings(prepared, snapshot, policy_says(prepared, snapshot))
+
+
+def policy_says(prepared: Prepared, snapshot: Snapshot) -> list[Said]:
+    """Return what the rules of the policy say that hold or cannot be decided, shadows too."""
+    if prepared.bounds is None or not prepared.bounds.rules:
+        return []
+    return prepared.bounds.objecting(facts_of(prepared, snapshot))
+
+
+def facts_of(prepared: Prepared, snapshot: Snapshot) -> Facts:
+    """Return what the rules of the policy look at."""
+    return Facts(
+        prepared.arguments,
+        prepared.name,
+        prepared.tool.effect.value if prepared.tool is not None else "",
+        prepared.subject,
+        snapshot.groups,
+        prepared.agent,
+        snapshot.now,
+        snapshot.origins,
+        snapshot.records,
+    )
+
+
+def terms(prepared: Prepared, snapshot: Snapshot) -> tuple[Terms, ...]:
+    """Return what the rules of the policy that ask want of approvers, each with its own terms."""
+    said = policy_says(prepared, snapshot)
+    asking = (one for one in said if one.severity is Severity.ASK and not one.rule.shadow)
+    return tuple(one.rule.terms for one in asking)
+
+
+def _rulings(prepared: Prepared, snapshot: Snapshot, said: Iterable[Said]) -> list[Ruling]:
     tool, params = prepared.tool, prepared.params
     found = [_kill_switch(prepared.name, snapshot), _allowlist(prepared, snapshot)]
     if prepared.fault is not None:
@@ -123,8 +216,17 @@ def rulings(prepared: Prepared, snapshot: Snapshot) -> list[Ruling]:
     if tool is not None and params is not None:
         found += [_constraint(one, params) for one in tool.constraints]
         found += [_budget(draw, snapshot.totals) for draw in prepared.draws]
+        found.append(_same_policy(prepared, snapshot))
+        found += [one.ruling for one in said if not one.rule.shadow]
         found.append(_approval(tool.requires_approval, params))
     return [ruling for ruling in found if ruling is not None]
+
+
+def _same_policy(prepared: Prepared, snapshot: Snapshot) -> Ruling | None:
+    """Deny where the call was read against another policy than the one that is to rule."""
+    if prepared.policy == snapshot.policy:
+        return None
+    return Ruling(Severity.DENY, "policy", "The policy that has to rule on this is not at hand.")
 
 
 def still_permits(prepared: Prepared, stopped: frozenset[str]) -> Ruling:

@@ -8,13 +8,14 @@ new bounds would have let them through.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 
 from staid.domain.call import CallRecord, CallState, Ruling, Severity
 from staid.gates.budget import Draw, Slot, Totals
 from staid.gates.policy import Snapshot, prepare, rule
+from staid.gates.rules import NO_POLICY, Policy
 from staid.gates.tool import Tool
 
 DREW = frozenset(
@@ -84,6 +85,7 @@ def rerule(
     allowed: Callable[[str], frozenset[str] | None],
     *,
     denied: frozenset[str] = frozenset(),
+    policy: Policy = NO_POLICY,
 ) -> Iterator[Reruled]:
     """Yield every call with its ruling under these bounds; `uses` are in order of proposal.
 
@@ -93,17 +95,20 @@ def rerule(
     for use in uses:
         record, call = use.record, use.record.call
         prepared = prepare(
-            call.tool, tools.get(call.tool), call.arguments, call.subject, call.agent
+            call.tool, tools.get(call.tool), call.arguments, call.subject, call.agent, policy
         )
-        known = use.snapshot or Snapshot(frozenset(tools))
+        known = use.snapshot or Snapshot(frozenset(tools), now=record.proposed_at)
         missing = [draw for draw in prepared.draws if draw.slot not in known.totals]
         names = allowed(call.agent)
         ruling = rule(
             prepared,
-            Snapshot(
-                known.allowed if names is None else names,
-                known.stopped | denied,
-                {**tally.totals(missing, record.proposed_at), **known.totals},
+            replace(
+                known,
+                allowed=known.allowed if names is None else names,
+                stopped=known.stopped | denied,
+                totals={**tally.totals(missing, record.proposed_at), **known.totals},
+                policy=policy.version,
+                now=known.now or record.proposed_at,
             ),
         )
         if ruling.severity is not Severity.DENY and record.state in DREW:

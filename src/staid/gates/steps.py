@@ -10,22 +10,28 @@ from staid.gates.tool import Tool
 
 
 def steps(
-    tool: Tool | None, draws: Iterable[Draw], found: Iterable[Ruling], *, read: bool
+    tool: Tool | None,
+    draws: Iterable[Draw],
+    found: Iterable[Ruling],
+    *,
+    read: bool,
+    policy: bool = False,
 ) -> tuple[tuple[str, str], ...]:
     """Return every check that was asked with its own word; what no check objected to is `allow`.
 
     `read`: the arguments could be read, so constraints, budgets and approval were asked, too.
+    `policy`: so were its rules; only those that say something have a step of their own.
     """
     said: dict[str, Severity] = {}
     for ruling in found:
         said[ruling.rule] = max(ruling.severity, said.get(ruling.rule, Severity.ALLOW))
-    asked = _asked(tool, draws, read=read)
+    asked = _asked(tool, draws, read=read, policy=policy)
     return tuple(
         (name, said.get(name, Severity.ALLOW).word) for name in dict.fromkeys([*asked, *said])
     )
 
 
-def _asked(tool: Tool | None, draws: Iterable[Draw], *, read: bool) -> Sequence[str]:
+def _asked(tool: Tool | None, draws: Iterable[Draw], *, read: bool, policy: bool) -> Sequence[str]:
     first = ["kill_switch", "allowlist"]
     if tool is None:
         return first
@@ -33,4 +39,5 @@ def _asked(tool: Tool | None, draws: Iterable[Draw], *, read: bool) -> Sequence[
         return [*first, "schema"]
     constraints = [f"constraint:{constraint.name}" for constraint in tool.constraints]
     budgets = [f"budget:{draw.budget}" for draw in draws]
-    return [*first, "schema", *constraints, *budgets, "approval"]
+    rules = ["policy"] if policy else []
+    return [*first, "schema", *constraints, *budgets, *rules, "approval"]

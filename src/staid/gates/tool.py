@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from datetime import timedelta
 from decimal import Decimal
 from math import isfinite
@@ -76,6 +76,10 @@ class Tool:
     """Takes the params; returns the text an approver sees. Sync or async, without effect."""
     reconcile: Callable[..., object] | None
     """Takes params and `Call`; returns True (it happened), False (it did not) or None (unknown)."""
+    lookups: Mapping[str, Callable[..., object]] = field(
+        default_factory=dict[str, Callable[..., object]]
+    )
+    """Name of a record -> what reads it: takes the params, sync or async, without effect."""
     in_agent: bool = False
     """Whether only the process of the agent that proposed a call can carry it out."""
 
@@ -120,12 +124,14 @@ def define(  # noqa: PLR0913 - one keyword per property of a tool is the interfa
     evidence: bool | None = None,
     preview: Callable[..., object] | None = None,
     reconcile: Callable[..., object] | None = None,
+    lookups: Mapping[str, Callable[..., object]] | None = None,
     in_agent: bool = False,
 ) -> Tool:
     """Return a tool that can work, or raise `ToolInvalid` saying what is wrong.
 
     `requires_approval` unset means: only for irreversible effects. `evidence` unset means: only for
     reads. The params model is the annotation of the handler's first parameter unless given.
+    `lookups` are the records that rules of the policy may look into.
     """
     if not _NAME.fullmatch(name):
         raise ToolInvalid(tool=name, detail="a name looks like refund.issue")
@@ -148,6 +154,7 @@ def define(  # noqa: PLR0913 - one keyword per property of a tool is the interfa
         evidence=kind is Effect.READ if evidence is None else evidence,
         preview=preview,
         reconcile=reconcile,
+        lookups=dict(lookups or {}),
         in_agent=in_agent,
     )
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from staid.adapters.identity.directory import FileDirectory
     from staid.domain.exports import Attribute, Sink
     from staid.domain.ports import Embedder, Index
+    from staid.gates.rules import Policy
     from staid.grounding.calibration import Calibration
     from staid.project.project import Project
     from staid.runtime.agent import Asker
@@ -188,7 +189,19 @@ class Wiring:
             self.ids,
             self.worker,
             approvers=approvers,
+            policy=self.policy,
         )
+
+    @cached_property
+    def policy(self) -> Policy:
+        """The rules over tool calls; raise `PolicyInvalid`, `PolicyUnreadable`."""
+        from staid.gates.rules import NO_POLICY
+        from staid.project.policy_file import read_policy
+
+        file = self.settings.gates.policy
+        if file is None:
+            return NO_POLICY
+        return read_policy(self.settings.path(file), self._project.tools).required()
 
     @cached_property
     def parts(self) -> Parts:

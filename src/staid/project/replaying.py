@@ -250,7 +250,8 @@ class Replays:
 
     def _bounds(self, agent: str) -> Bounds:
         allowed = self._allowed(agent) if self._wanted.policy else None
-        return Bounds(self._tools, self._totals, allowed, self._wanted.deny)
+        policy = self._project.wiring.policy
+        return Bounds(self._tools, self._totals, allowed, self._wanted.deny, policy)
 
     @cached_property
     def _tools(self) -> dict[str, Tool]:

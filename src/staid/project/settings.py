@@ -114,6 +114,8 @@ class GateSettings(_Strict):
 
     approvers: list[str] = Field(default_factory=list[str])
     """Tokens that may decide approvals whose tool names no approvers; empty: any other user."""
+    policy: str | None = None
+    """The file of rules over tool calls: `policy.yaml`; read once by each process."""
 
 
 def _listed(value: object) -> object:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from staid.domain.ids import Ids
 from staid.domain.ports import Clock
 from staid.gates.ledger import Lease, Ledger
+from staid.gates.rules import NO_POLICY, Policy
 from staid.gates.tool import Tool
 
 T = TypeVar("T")
@@ -21,7 +22,7 @@ LEASE = timedelta(seconds=60)
 class GateParts:
     """What the steps of a gate share; a gate is made of the steps that extend it."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - everything the steps share
         self,
         tools: Mapping[str, Tool],
         ledger: Ledger,
@@ -32,10 +33,12 @@ class GateParts:
         lease: timedelta = LEASE,
         stopped: Callable[[], frozenset[str]] = frozenset,
         approvers: frozenset[str] = frozenset(),
+        policy: Policy = NO_POLICY,
     ) -> None:
         """Gate `tools`, which may still grow; `stopped` is the kill switch, asked every time.
 
-        `approvers` decide what a tool asks for that names no approvers of its own.
+        `policy` adds rules to those of the tools. `approvers` decide what a tool asks for that
+        names no approvers of its own.
         """
         self._tools = tools
         self._ledger = ledger
@@ -45,6 +48,7 @@ class GateParts:
         self._lease_length = lease
         self._stopped = stopped
         self._approvers = approvers
+        self._policy = policy
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def _lease(self) -> Lease:

@@ -31,6 +31,7 @@ from staid.gates.policy import (
 )
 from staid.runtime.gate_execute import Executions
 from staid.runtime.handlers import called
+from staid.runtime.records import looked_up
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,13 +127,23 @@ class Proposing(Executions):
     def _prepare(self, proposal: ProposedCall, proposer: Proposer) -> Prepared:
         tool = self._tools.get(proposal.tool)
         subject, agent = proposer.principal.token, proposer.agent
-        return prepare(proposal.tool, tool, proposal.arguments, subject, agent)
+        return prepare(proposal.tool, tool, proposal.arguments, subject, agent, self._policy)
 
     async def _proposal(
         self, proposal: ProposedCall, prepared: Prepared, proposer: Proposer, key: str | None
     ) -> Proposal:
-        stopped, tool = self._stopped(), prepared.tool
-        preview, prepared = await _previewed(prepared, Snapshot(proposer.allowed, stopped))
+        tool = prepared.tool
+        snapshot = await looked_up(
+            prepared,
+            Snapshot(
+                proposer.allowed,
+                self._stopped(),
+                policy=self._policy.version,
+                groups=proposer.principal.groups,
+                now=self._clock.now(),
+            ),
+        )
+        preview, prepared = await _previewed(prepared, snapshot)
         call = CallId(self._ids.new("cal"))
         return Proposal(
             call=ToolCall(
@@ -145,16 +156,16 @@ class Proposing(Executions):
                 provider_id=proposal.id,
                 subject=proposer.principal.token,
             ),
-            rule=lambda totals: rule(prepared, Snapshot(proposer.allowed, stopped, totals)),
+            rule=lambda totals: rule(prepared, replace(snapshot, totals=totals)),
             draws=prepared.draws,
             upstream=proposer.upstream,
             approvers=(tool.approvers if tool else frozenset[str]()) or self._approvers,
             expires_after=tool.expires_after if tool else timedelta(days=7),
             preview=preview,
             label=proposer.label,
-            at=self._clock.now(),
+            at=snapshot.now,
             effect=tool is not None and tool.effect is not Effect.READ,
-            snapshot=Snapshot(proposer.allowed, stopped),
+            snapshot=snapshot,
         )
 
 

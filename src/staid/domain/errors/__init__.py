@@ -48,6 +48,8 @@ from staid.domain.errors.gates import (
     CallNotFound,
     CallPending,
     NotDone,
+    PolicyInvalid,
+    PolicyUnreadable,
     ToolInvalid,
     ToolUnknown,
 )
@@ -163,6 +165,8 @@ __all__ = [
     "NotSignedIn",
     "NothingImported",
     "NothingSaid",
+    "PolicyInvalid",
+    "PolicyUnreadable",
     "ProjectNotFound",
     "PromptNotFound",
     "QuestionEmpty",

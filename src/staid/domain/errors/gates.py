@@ -113,3 +113,19 @@ class NotDone(StaidError):
 
     def __init__(self, detail: str = "the handler gave up before it changed anything") -> None:
         super().__init__(detail=detail)
+
+
+class PolicyInvalid(StaidError):
+    """{where}: {detail}"""
+
+    code = "ST-430"
+    hint = "Mend the policy there; until then nothing acts. `staid gates check` finds every fault."
+    exit_code = 2
+
+
+class PolicyUnreadable(StaidError):
+    """The policy {file} cannot be read: {detail}"""
+
+    code = "ST-431"
+    hint = "Name the file below [gates] in staid.toml; without its policy nothing acts."
+    exit_code = 2

@@ -15,6 +15,7 @@ from staid.gates import facts
 from staid.gates.budget import Draw, Totals
 from staid.gates.ledger import Ledger
 from staid.gates.policy import Prepared, Snapshot, rule
+from staid.gates.rules import NO_POLICY, Policy
 from staid.gates.tool import Tool
 from staid.runtime.gate import Gate, Proposer
 from staid.runtime.replay.record import GIVEN, PastCall, Recorded
@@ -65,6 +66,8 @@ class Bounds:
     """The allowlist; None: as recorded."""
     denied: frozenset[str] = frozenset()
     """Names of tools that are stopped, beside those that were."""
+    policy: Policy = NO_POLICY
+    """Whose rules hold."""
 
 
 @dataclass(slots=True)
@@ -112,7 +115,8 @@ class ReplayGate(Gate):
         live: bool,
     ) -> None:
         """Add facts to `events`. With a `live` model only the very same call has a result."""
-        super().__init__(bounds.tools, cast("Ledger", _NoLedger()), clock, ids, "replay")
+        nowhere = cast("Ledger", _NoLedger())
+        super().__init__(bounds.tools, nowhere, clock, ids, "replay", policy=bounds.policy)
         self._recorded = recorded
         self._bounds = bounds
         self._state = _State(events)
@@ -224,11 +228,18 @@ class ReplayGate(Gate):
 
     def _snapshot(self, prepared: Prepared, proposer: Proposer, past: PastCall | None) -> Snapshot:
         """Return what was known when the call was made; totals it did not need are summed up."""
-        kept = past.snapshot if past and past.snapshot else Snapshot(proposer.allowed)
+        fresh = Snapshot(proposer.allowed, groups=proposer.principal.groups, now=self._now.now())
+        kept = past.snapshot if past and past.snapshot else fresh
         missing = tuple(draw for draw in prepared.draws if draw.slot not in kept.totals)
         totals = {**self._bounds.totals(missing, past), **kept.totals}
         allowed = kept.allowed if self._bounds.allowed is None else self._bounds.allowed
-        return Snapshot(allowed, kept.stopped | self._bounds.denied, totals)
+        return replace(
+            kept,
+            allowed=allowed,
+            stopped=kept.stopped | self._bounds.denied,
+            totals=totals,
+            policy=self._policy.version,
+        )
 
     def _ruling(self, prepared: Prepared, snapshot: Snapshot, past: PastCall | None) -> Ruling:
         ruling = rule(prepared, snapshot)

@@ -1,0 +1,358 @@
+"""A policy: rules over the calls of tools, as data, and what they say about one call.
+
+Rules only ever add severity. A rule whose condition cannot be decided denies; one that means
+nothing for a tool denies every call of it, with the reason. Shadow rules are told, and decide
+nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, tzinfo
+from typing import cast, get_type_hints
+
+from pydantic import BaseModel
+
+from staid.domain.call import Effect, Ruling, Severity
+from staid.domain.errors import ToolInvalid
+from staid.gates.budget import Budget, duration
+from staid.gates.demand import Terms
+from staid.gates.expression.compile import Compiler
+from staid.gates.expression.parts import LEFT, STEPS, Env, Run, Slots
+from staid.gates.expression.scope import Facts, Path, Scope, type_at
+from staid.gates.expression.syntax import Call, Each, Fault, Joined, Literal, Name, Node, Not, walk
+from staid.gates.expression.types import ANY, OPEN, Kind, Type, of_schema
+from staid.gates.expression.values import Undecided, globbed
+from staid.gates.tool import Tool
+
+VALUE = "value"
+"""In a rule for a role: the value that plays it."""
+SHADOW = "shadow:"
+PREFIX = "policy:"
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """An expression with its text, for whoever reads what was ruled."""
+
+    text: str
+    node: Node
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule: when it holds, its severity is that of the call at least."""
+
+    name: str
+    severity: Severity
+    message: str = ""
+    when: Condition | None = None
+    """None: always."""
+    unless: Condition | None = None
+    role: str | None = None
+    """Asked about every argument that plays this role, as `value`; none plays it: does not hold."""
+    effects: frozenset[Effect] = frozenset(Effect)
+    shadow: bool = False
+    terms: Terms = field(default_factory=Terms)
+    """What it asks of approvers, where it asks."""
+
+    @property
+    def id(self) -> str:
+        """Its name among the rulings."""
+        return f"{SHADOW if self.shadow else PREFIX}{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Rules and budgets for every tool whose name fits a pattern of `*` and `?`."""
+
+    pattern: str
+    rules: tuple[Rule, ...] = ()
+    budgets: tuple[Budget, ...] = ()
+    effects: frozenset[Effect] = frozenset(Effect)
+    unknown: bool = False
+    """Whether no tool of the project need fit the pattern."""
+
+    def covers(self, tool: Tool) -> bool:
+        """Return whether the block speaks about a tool."""
+        return tool.effect in self.effects and globbed(self.pattern)(tool.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """Arguments of some tools that play the same part, such as that of a recipient."""
+
+    name: str
+    places: tuple[tuple[str, Path], ...]
+    """Pattern of tool names, and the path of the argument."""
+
+    def paths(self, tool: Tool, arguments: Type) -> tuple[Path, ...]:
+        """Return the arguments of a tool that play the role."""
+        found = [path for pattern, path in self.places if globbed(pattern)(tool.name)]
+        return tuple(p for p in dict.fromkeys(found) if type_at(arguments, p) is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What one rule says about one call."""
+
+    rule: Rule
+    holds: bool | None
+    """None: it cannot be decided."""
+    why: str = ""
+    """Why it cannot be decided."""
+
+    @property
+    def severity(self) -> Severity:
+        """Its ruling: nothing where it does not hold, `deny` where that cannot be decided."""
+        if self.holds is None:
+            return Severity.DENY
+        return self.rule.severity if self.holds else Severity.ALLOW
+
+    @property
+    def ruling(self) -> Ruling:
+        """Its ruling with its name and its words."""
+        rule = self.rule
+        if self.holds is None:
+            words = f"The rule {rule.name} of the policy could not be decided: {self.why}."
+            return Ruling(Severity.DENY, rule.id, words)
+        words = rule.message or f"The rule {rule.name} of the policy applies."
+        return Ruling(self.severity, rule.id, words)
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A rule that means nothing for one tool."""
+
+    rule: Rule
+    condition: Condition
+    at: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Compiled:
+    rule: Rule
+    run: Run
+    equals: tuple[int, str] | None = None
+
+
+class ToolRules:
+    """Every rule about one tool, compiled together; asked once for each call."""
+
+    def __init__(
+        self, tool: Tool, rules: Sequence[Rule], budgets: tuple[Budget, ...], scope: Scope
+    ) -> None:
+        """Compile; a rule that means nothing for the tool is kept as `broken`."""
+        self.rules = tuple(rules)
+        self.budgets = tuple(_own(tool, budget) for budget in budgets)
+        self.fault = _unusable(tool, self.budgets)
+        """Why the budgets cannot be drawn from, or None."""
+        self.broken: list[Broken] = []
+        self.records = frozenset(_records(rules))
+        """Names of the records that the rules look into."""
+        self._slots = Slots()
+        self._first: list[_Compiled] = []
+        self._guarded: dict[int, dict[str, list[_Compiled]]] = {}
+        compiler = Compiler(scope, self._slots)
+        for rule in rules:
+            self._add(self._compiled(rule, compiler))
+
+    def facts(self, facts: Facts) -> Env:
+        """Return the values that the rules look at."""
+        return self._slots.fill(facts)
+
+    def all(self, facts: Facts) -> list[Said]:
+        """Return what every rule says, also where it says nothing."""
+        env = self.facts(facts)
+        return [_said(one, env) for one in self._every()]
+
+    def objecting(self, facts: Facts) -> list[Said]:
+        """Return what the rules say that hold, or that cannot be decided."""
+        env = self.facts(facts)
+        found: list[Said] = []
+        for one in self._candidates(env):
+            env[LEFT] = STEPS
+            try:
+                holds = one.run(env)
+            except Exception as doubt:  # noqa: BLE001 - whatever goes wrong, it is not decided
+                found.append(Said(one.rule, None, _reason(doubt)))
+                continue
+            if holds:
+                found.append(Said(one.rule, holds=True))
+        return found
+
+    def _every(self) -> Iterator[_Compiled]:
+        yield from self._first
+        for words in self._guarded.values():
+            for rules in words.values():
+                yield from rules
+
+    def _candidates(self, env: Env) -> Iterator[_Compiled]:
+        """Yield every rule that may hold: one that needs another word of a slot does not."""
+        yield from self._first
+        for slot, words in self._guarded.items():
+            value = env[slot]
+            if isinstance(value, Undecided):
+                for rules in words.values():
+                    yield from rules
+            elif isinstance(value, str):
+                yield from words.get(value, ())
+
+    def _add(self, one: _Compiled) -> None:
+        if one.equals is None:
+            self._first.append(one)
+            return
+        slot, word = one.equals
+        self._guarded.setdefault(slot, {}).setdefault(word, []).append(one)
+
+    def _compiled(self, rule: Rule, compiler: Compiler) -> _Compiled:
+        condition = rule.when
+        try:
+            node = _whole(rule, compiler)
+            part = compiler.condition(node)
+            return _Compiled(rule, part.run, part.equals)
+        except _In as wrong:
+            condition, fault = wrong.condition, wrong.fault
+        except Fault as found:
+            fault = found
+        condition = condition or rule.unless or Condition("", Literal(value=True, at=0))
+        self.broken.append(Broken(rule, condition, fault.at, fault.message))
+        return _Compiled(rule, _undecided(fault.message))
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Every rule of a project, for every tool."""
+
+    blocks: tuple[Block, ...] = ()
+    roles: Mapping[str, Role] = field(default_factory=dict[str, Role])
+    version: str = ""
+    """Digest of the policy; empty where there is none."""
+    zone: tzinfo = UTC
+    _known: dict[str, tuple[Tool, ToolRules]] = field(
+        default_factory=dict[str, tuple[Tool, ToolRules]], compare=False, repr=False
+    )
+
+    def about(self, tool: Tool) -> ToolRules:
+        """Return the rules about a tool; they are compiled the first time."""
+        known = self._known.get(tool.name)
+        if known is not None and known[0] is tool:
+            return known[1]
+        rules = self._compiled(tool)
+        self._known[tool.name] = (tool, rules)
+        return rules
+
+    def _compiled(self, tool: Tool) -> ToolRules:
+        blocks = [block for block in self.blocks if block.covers(tool)]
+        rules = [r for block in blocks for r in block.rules if tool.effect in r.effects]
+        budgets = tuple(budget for block in blocks for budget in block.budgets)
+        return ToolRules(tool, rules, budgets, self.scope(tool))
+
+    def scope(self, tool: Tool) -> Scope:
+        """Return what names mean for a tool."""
+        schema = cast("Mapping[str, object]", tool.params.model_json_schema(by_alias=False))
+        arguments = of_schema(schema)
+        if arguments.kind is not Kind.RECORD:
+            arguments = OPEN
+        roles = {name: role.paths(tool, arguments) for name, role in self.roles.items()}
+        records = {name: _record_type(lookup) for name, lookup in tool.lookups.items()}
+        return Scope(arguments, records, roles, self.zone)
+
+
+NO_POLICY = Policy()
+"""Rules about nothing: what holds is in the tools alone."""
+
+
+def _record_type(lookup: Callable[..., object]) -> Type:
+    """Return what a look-up says it returns: a pydantic model is known, all else is `any`."""
+    try:
+        model = get_type_hints(lookup).get("return")
+        if isinstance(model, type) and issubclass(model, BaseModel):
+            return of_schema(cast("Mapping[str, object]", model.model_json_schema(by_alias=False)))
+    except Exception:  # noqa: BLE001 - annotations of the tool's author may be anything
+        return ANY
+    return ANY
+
+
+class _In(Exception):
+    """A fault, with the condition it is in."""
+
+    def __init__(self, condition: Condition, fault: Fault) -> None:
+        super().__init__(fault.message)
+        self.condition = condition
+        self.fault = fault
+
+
+def _whole(rule: Rule, compiler: Compiler) -> Node:
+    """Return one condition out of `when`, `unless` and the role; raise for what is wrong in one."""
+    parts: list[Node] = []
+    for condition, holds in ((rule.when, True), (rule.unless, False)):
+        if condition is not None:
+            node = _for_role(rule, condition.node)
+            try:
+                compiler.condition(node)
+            except Fault as fault:
+                raise _In(condition, fault) from fault
+            parts.append(condition.node if holds else Not(condition.node, condition.node.at))
+    if not parts:
+        return _for_role(rule, Literal(value=True, at=0))
+    whole = parts[0] if len(parts) == 1 else Joined("and", tuple(parts), parts[0].at)
+    return _for_role(rule, whole)
+
+
+def _for_role(rule: Rule, node: Node) -> Node:
+    if rule.role is None:
+        return node
+    return Each("any", Call("role", (Name(rule.role, 0),), 0), VALUE, node, node.at)
+
+
+def _undecided(message: str) -> Run:
+    def run(_: Env) -> object:
+        raise Undecided(message)
+
+    return run
+
+
+def _said(one: _Compiled, env: Env) -> Said:
+    env[LEFT] = STEPS
+    try:
+        return Said(one.rule, one.run(env) is True)
+    except Exception as doubt:  # noqa: BLE001 - whatever goes wrong, it is not decided
+        return Said(one.rule, None, _reason(doubt))
+
+
+def _reason(doubt: Exception) -> str:
+    return str(doubt) if isinstance(doubt, Undecided) else type(doubt).__name__
+
+
+def _own(tool: Tool, budget: Budget) -> Budget:
+    """Return a budget of the policy under a name that no budget in code has."""
+    if budget.name:
+        return replace(budget, name=f"{PREFIX}{budget.name}")
+    seconds = int(duration(budget.window).total_seconds())
+    shape = f"{tool.name}:{budget.sum_of or 'count'}:{budget.per}:{seconds}"
+    return replace(budget, name=f"{PREFIX}{shape}")
+
+
+def _unusable(tool: Tool, budgets: Sequence[Budget]) -> str | None:
+    """Return why the budgets of a policy cannot be drawn from by a tool's calls, or None."""
+    try:
+        for budget in budgets:
+            budget.check(tool.name, frozenset(tool.params.model_fields))
+    except ToolInvalid as error:
+        return str(error.values["detail"])
+    totals = [(b.name, b.sum_of, b.per, duration(b.window)) for b in (*tool.budgets, *budgets)]
+    return None if len(set(totals)) == len(totals) else "two of its budgets count the same total"
+
+
+def _records(rules: Iterable[Rule]) -> Iterator[str]:
+    for rule in rules:
+        for condition in (rule.when, rule.unless):
+            for node in walk(condition.node) if condition else ():
+                match node:
+                    case Call(function="record", arguments=(Literal(value=str() as name),)):
+                        yield name
+                    case _:
+                        pass
