@@ -150,10 +150,9 @@ def _union(options: Sequence[Type]) -> Type:
 
 def _target(reference: str, root: Mapping[str, object]) -> object:
     at = root
-    found: object = root
     for part in reference.removeprefix("#/").split("/"):
         found = at.get(part)
         if not isinstance(found, Mapping):
             return None
         at = cast("Mapping[str, object]", found)
-    return found
+    return at
