@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from staid.domain.call import ApprovalRecord, CallRecord, Ruling, ToolCall
@@ -11,6 +11,7 @@ from staid.domain.events import Content, Event, EventKind
 from staid.domain.label import NOBODY, Label
 from staid.domain.principal import Actor, Principal
 from staid.gates.ledger import Lease, Settlement
+from staid.gates.provenance import Origin, Traced
 
 GATE = Actor("service", "gate")
 """Who rules, claims and settles."""
@@ -25,15 +26,20 @@ def _content(call: ToolCall, label: Label | None, body: Mapping[str, Json]) -> C
     return Content(body, asker_alone(call) if label is None else label, call.subject)
 
 
-def proposed(call: ToolCall, at: datetime, label: Label | None) -> Event:
-    """Return the fact that a model, or guarded code, proposed a call."""
-    return Event(
-        EventKind.CALL_PROPOSED,
-        at,
-        Actor("agent", call.agent),
-        {"call": call.id, "tool": call.tool, "digest": call.digest},
-        _content(call, label, {"arguments": dict(call.arguments)}),
-    )
+def proposed(
+    call: ToolCall, at: datetime, label: Label | None, traced: Sequence[Traced] = ()
+) -> Event:
+    """Return the fact that a model, or guarded code, proposed a call, and whence its values come.
+
+    Places in the fact, words in the content.
+    """
+    fact: dict[str, Json] = {"call": call.id, "tool": call.tool, "digest": call.digest}
+    body: dict[str, Json] = {"arguments": dict(call.arguments)}
+    if any(found.origin is not Origin.UNKNOWN for found in traced):
+        fact["origins"] = [found.as_fact() for found in traced]
+        body["provenance"] = [found.as_json() for found in traced]
+    actor = Actor("agent", call.agent)
+    return Event(EventKind.CALL_PROPOSED, at, actor, fact, _content(call, label, body))
 
 
 def ruled(

@@ -16,6 +16,7 @@ from staid.domain.principal import Principal
 from staid.gates.approval import Decision, Move
 from staid.gates.budget import Draw, Totals
 from staid.gates.policy import Snapshot
+from staid.gates.provenance import Traced
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,8 @@ class Proposal:
     """When a read was proposed, which is recorded after the fact; None: when it is recorded."""
     effect: bool = True
     """Whether it changes the world: then the record is durable before anybody relies on it."""
+    traced: tuple[Traced, ...] = ()
+    """Where the arguments come from, as far as it is known."""
     snapshot: Snapshot | None = None
     """What it is ruled from beside the call, but for the totals, which are known when it is."""
 

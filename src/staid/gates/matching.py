@@ -8,13 +8,13 @@ that may be the same.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
+from typing import TypeAlias
 
 from staid.gates.notation import Kind, Token, number, tokens
 
-RUN = 4
+RUN = 3
 """Words in a row that free text shares with a document before they count as taken from there."""
 PIECE = 3
 """Words in a row of a trusted text that make a piece of free text."""
@@ -34,29 +34,46 @@ _AFTER = r"(?![\w@\-+/#&=%]|\.\w)"
 _QUOTES = "'\"‘’“”«»`"
 
 
-@dataclass(frozen=True, slots=True)
+Forms: TypeAlias = tuple[tuple[Kind, str], ...]
+"""Kind and form of tokens in a row."""
+
+
 class Reading:
-    """A text with its tokens, and what its place is called."""
+    """A text with its tokens, read once however often something is looked for in it."""
 
-    text: str
-    tokens: tuple[Token, ...]
-    field: bool
-    """One value of a structured result: it counts whole or not at all."""
-    name_words: frozenset[str]
-    """Of the tool and the path of the field."""
-    key_words: frozenset[str]
-    """Of the field's own name."""
-    forms: tuple[tuple[Kind, str], ...]
-    """Kind and form of every token."""
+    def __init__(self, text: str, name: str, *, field: bool) -> None:
+        """Read a text; for a `field`, one value of a result, `name` is that of tool and path."""
+        own = [part for part in name.split(".") if not part.isdigit()]
+        self.text = text
+        self.field = field
+        self.tokens = tokens(text)
+        self.forms: Forms = tuple((token.kind, token.form) for token in self.tokens)
+        self.known = frozenset(self.forms)
+        self.name_words = name_words(name)
+        self.key_words = name_words(own[-1] if own else "")
+        self._windows: dict[int, dict[Forms, int]] = {}
 
+    def windows(self, size: int) -> Mapping[Forms, int]:
+        """Return every run of so many tokens, and where it comes first."""
+        if size not in self._windows:
+            forms = self.forms
+            places = range(len(forms) - size, -1, -1)
+            self._windows[size] = {forms[n : n + size]: n for n in places}
+        return self._windows[size]
 
-def reading(text: str, name: str, *, field: bool) -> Reading:
-    """Read a text once; `name` is that of tool and path for a field."""
-    own = [part for part in name.split(".") if not part.isdigit()]
-    key = own[-1] if own else ""
-    found = tokens(text)
-    forms = tuple((token.kind, token.form) for token in found)
-    return Reading(text, found, field, name_words(name), name_words(key), forms)
+    def runs(self, forms: Forms) -> Iterator[int]:
+        """Yield where these tokens stand in a row."""
+        size = len(forms)
+        if size and self.known.issuperset(forms):
+            for place in range(len(self.forms) - size + 1):
+                if self.forms[place : place + size] == forms:
+                    yield place
+
+    @property
+    def whole(self) -> tuple[int, int]:
+        """The place of the text without the space around it."""
+        start = len(self.text) - len(self.text.lstrip())
+        return start, start + len(self.text.strip())
 
 
 class Sought:
@@ -134,15 +151,10 @@ def _is_code(token: Token | None) -> bool:
     return token is not None and token.kind in {Kind.CODE, Kind.NUMBER}
 
 
-def _whole(read: Reading) -> tuple[int, int]:
-    start = len(read.text) - len(read.text.lstrip())
-    return start, start + len(read.text.strip())
-
-
 def _numbers(sought: Sought, form: str, read: Reading) -> Iterator[tuple[int, int]]:
     if read.field:
         if _is_number(read.text, form) and _plays(sought, read):
-            yield _whole(read)
+            yield read.whole
         return
     said = [t for t in read.tokens if t.kind is Kind.NUMBER and t.counted]
     for place, token in enumerate(read.tokens):
@@ -207,32 +219,28 @@ def _entities(single: Token, read: Reading) -> Iterator[tuple[int, int]]:
     for token in read.tokens:
         if (token.kind, token.form) != (single.kind, single.form):
             continue
-        if not read.field or (token.start, token.end) == _whole(read):
+        if not read.field or (token.start, token.end) == read.whole:
             yield token.start, token.end
 
 
 def _exact(text: str, read: Reading) -> Iterator[tuple[int, int]]:
     if read.field:
         if read.text.strip() == text:
-            yield _whole(read)
+            yield read.whole
         return
     for match in re.finditer(_BEFORE + re.escape(text) + _AFTER, read.text):
         yield match.span()
 
 
 def _worded(sought: Sought, read: Reading) -> Iterator[tuple[int, int]]:
-    forms, size = read.forms, len(sought.forms)
-    if size == 0:
-        return
     if read.field:
-        if forms == sought.forms:
-            yield _whole(read)
+        if read.forms and read.forms == sought.forms:
+            yield read.whole
         return
-    for place in range(len(forms) - size + 1):
-        if forms[place : place + size] != sought.forms:
-            continue
-        start, end = read.tokens[place].start, read.tokens[place + size - 1].end
-        if size > 1 or not sought.text.islower() or _named(sought, read, place, start, end):
+    for place in read.runs(sought.forms):
+        last = place + len(sought.forms) - 1
+        start, end = read.tokens[place].start, read.tokens[last].end
+        if place != last or not sought.text.islower() or _named(sought, read, place, start, end):
             yield start, end
 
 
@@ -260,11 +268,9 @@ def loosely(sought: Sought, read: Reading) -> Iterator[tuple[int, int]]:
             moment = single.kind in {Kind.DATE, Kind.TIME}
             if (moment and _same_moment(single, token, exact=False)) or token.form == single.form:
                 yield token.start, token.end
-    forms, size = read.forms, len(sought.forms)
-    if size > 1:
-        for place in range(len(forms) - size + 1):
-            if forms[place : place + size] == sought.forms:
-                yield read.tokens[place].start, read.tokens[place + size - 1].end
+    if len(sought.forms) > 1:
+        for place in read.runs(sought.forms):
+            yield read.tokens[place].start, read.tokens[place + len(sought.forms) - 1].end
     yield from _anywhere(sought, read)
 
 
@@ -287,18 +293,18 @@ def pieces(sought: Sought, read: Reading) -> Iterator[tuple[int, int]]:
                 if sought.forms[place : place + size] == forms:
                     yield place, place + size
         return
-    known = _windows(forms, PIECE)
+    known = read.windows(PIECE)
     for place in range(len(sought.forms)):
         if sought.forms[place : place + PIECE] in known:
             yield place, place + PIECE
-        if sought.forms[place][0] in _ENTITIES and sought.forms[place] in forms:
+        if sought.forms[place][0] in _ENTITIES and sought.forms[place] in read.known:
             yield place, place + 1
 
 
 def taken(sought: Sought, covered: Sequence[bool], read: Reading) -> Iterator[tuple[int, int]]:
     """Yield the places of an untrusted text that a free text repeats and no trusted text says."""
     forms = read.forms
-    known = _windows(forms, RUN)
+    known = read.windows(RUN)
     end = 0
     for place, form in enumerate(sought.forms):
         if place < end:
@@ -312,7 +318,7 @@ def taken(sought: Sought, covered: Sequence[bool], read: Reading) -> Iterator[tu
                 size += 1
             end = place + size
             yield read.tokens[at].start, read.tokens[at + size - 1].end
-        elif not covered[place] and _telling(form) and form in forms:
+        elif not covered[place] and _telling(form) and form in read.known:
             token = read.tokens[forms.index(form)]
             yield token.start, token.end
 
@@ -323,9 +329,3 @@ def _telling(form: tuple[Kind, str]) -> bool:
     if kind in {Kind.CODE, Kind.NUMBER}:
         return len(text) > 3
     return kind in _ENTITIES
-
-
-def _windows(
-    forms: tuple[tuple[Kind, str], ...], size: int
-) -> dict[tuple[tuple[Kind, str], ...], int]:
-    return {forms[n : n + size]: n for n in range(len(forms) - size, -1, -1)}

@@ -10,15 +10,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import cast
+from typing import Any, cast
 
 from staid.domain.canonical import Json
 from staid.domain.label import EVERYONE, Label
-from staid.gates.matching import Reading, Sought, loosely, pieces, reading, strictly, taken
+from staid.gates.matching import Reading, Sought, loosely, pieces, strictly, taken
 from staid.gates.notation import deceptive
 
 SPANS = 3
 """Places kept per argument."""
+AROUND = 60
+"""Characters kept before and after the words of a place."""
+LONGEST = 400
+"""Characters kept of the words themselves."""
 DEPTH = 32
 """Levels of a result or an argument that are looked into."""
 
@@ -60,12 +64,47 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A place in a source."""
+    """A place in a source, with the words there."""
 
     source: str
     name: str
     start: int
     end: int
+    words: str = ""
+    before: str = ""
+    after: str = ""
+    label: Label = EVERYONE
+    """Who may read the words."""
+
+    def as_json(self) -> dict[str, Json]:
+        """Return the place as plain values, words included."""
+        return {
+            "source": self.source,
+            "name": self.name,
+            "start": self.start,
+            "end": self.end,
+            "words": self.words,
+            "before": self.before,
+            "after": self.after,
+            "label": {
+                "allow": [sorted(clause) for clause in self.label.allow],
+                "deny": sorted(self.label.deny),
+            },
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Span:
+        """Read what `as_json` returned."""
+        return cls(
+            value["source"],
+            value["name"],
+            value["start"],
+            value["end"],
+            value["words"],
+            value["before"],
+            value["after"],
+            Label.parse(value["label"]),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +116,38 @@ class Traced:
     origin: Origin
     spans: tuple[Span, ...] = ()
 
+    def as_fact(self) -> list[Json]:
+        """Return path, origin and places without a word that anybody wrote."""
+        first, *rest = self.path.split(".")
+        # Names inside an object may be data; the first one is the tool's own.
+        path = ".".join([first, *(part if part.isdigit() else "*" for part in rest)])
+        places: list[Json] = [[s.source.partition("#")[0], s.start, s.end] for s in self.spans]
+        return [path, self.origin.value, places]
+
+    def as_json(self) -> dict[str, Json]:
+        """Return all of it as plain values, for the content of a fact."""
+        spans = [span.as_json() for span in self.spans]
+        return {"path": self.path, "origin": self.origin.value, "spans": spans}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Traced:
+        """Read what `as_json` returned."""
+        spans = tuple(Span.from_json(span) for span in value["spans"])
+        return cls(value["path"], Origin(value["origin"]), spans)
+
 
 class Texts:
     """Every text that a model has seen in a conversation, each read once."""
 
     def __init__(self, sources: Iterable[Source]) -> None:
         """Read the texts; the order does not matter."""
-        self._read = [(s, reading(s.text, s.name, field=s.field)) for s in sources]
+        self._read = [(s, Reading(s.text, s.name, field=s.field)) for s in sources]
+
+    def plus(self, other: Texts) -> Texts:
+        """Return these texts and others."""
+        both = Texts(())
+        both._read = self._read + other._read
+        return both
 
     def of(self, origin: Origin) -> list[tuple[Source, Reading]]:
         """Return the texts of one origin."""
@@ -149,7 +213,9 @@ def trace(
     the model's choice and have no origin. `schema` is the JSON Schema of the arguments.
     """
     walk = _Walk(tool, texts, schema or {})
-    return tuple(found for name, value in arguments.items() for found in walk.at(name, name, value))
+    # Sorted: how a model ordered its arguments is not kept, and a replay has to find the same.
+    items = sorted(arguments.items())
+    return tuple(found for name, value in items for found in walk.at(name, name, value))
 
 
 def origins(traced: Iterable[Traced]) -> dict[str, str]:
@@ -170,7 +236,7 @@ class _Walk:
         if depth > DEPTH:
             return [Traced(path, Origin.UNKNOWN)]
         if isinstance(value, Mapping):
-            items = cast("Mapping[str, Json]", value).items()
+            items = sorted(cast("Mapping[str, Json]", value).items())
             keys = [self._leaf(f"{path}.{k}", name, k) for k, _ in items if not k.isidentifier()]
             values = [self.at(f"{path}.{k}", k, v, depth + 1) for k, v in items]
             return self._whole(path, [*keys, *values])
@@ -234,8 +300,25 @@ class _Walk:
 
 
 def _spans(found: Sequence[tuple[Source, tuple[int, int]]]) -> tuple[Span, ...]:
-    distinct = dict.fromkeys((source.id, source.name, *at) for source, at in found)
-    return tuple(Span(*one) for one in list(distinct)[:SPANS])
+    distinct = {(source.id, *at): (source, at) for source, at in found}
+    return tuple(_span(*one) for one in list(distinct.values())[:SPANS])
+
+
+def _span(source: Source, at: tuple[int, int]) -> Span:
+    start, end = at
+    words = source.text[start:end]
+    if source.origin is Origin.USER:  # the value is told anyway; what else was said is the asker's
+        return Span(source.id, source.name, start, end, words, label=source.label)
+    return Span(
+        source.id,
+        source.name,
+        start,
+        end,
+        words[:LONGEST],
+        source.text[max(0, start - AROUND) : start],
+        source.text[end : end + AROUND],
+        source.label,
+    )
 
 
 def _told(schema: object) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from datetime import timedelta
 from decimal import Decimal
@@ -76,6 +76,9 @@ class Tool:
     """Takes the params; returns the text an approver sees. Sync or async, without effect."""
     reconcile: Callable[..., object] | None
     """Takes params and `Call`; returns True (it happened), False (it did not) or None (unknown)."""
+    trusted: bool | frozenset[str] = False
+    """Whether results are records: all of them, or these fields. All else others may have written.
+    """
     lookups: Mapping[str, Callable[..., object]] = field(
         default_factory=dict[str, Callable[..., object]]
     )
@@ -124,14 +127,16 @@ def define(  # noqa: PLR0913 - one keyword per property of a tool is the interfa
     evidence: bool | None = None,
     preview: Callable[..., object] | None = None,
     reconcile: Callable[..., object] | None = None,
+    trusted: bool | Iterable[str] = False,
     lookups: Mapping[str, Callable[..., object]] | None = None,
     in_agent: bool = False,
 ) -> Tool:
     """Return a tool that can work, or raise `ToolInvalid` saying what is wrong.
 
     `requires_approval` unset means: only for irreversible effects. `evidence` unset means: only for
-    reads. The params model is the annotation of the handler's first parameter unless given.
-    `lookups` are the records that rules of the policy may look into.
+    reads. `trusted`: results are records that no outsider writes, whole or by these fields.
+    `lookups` are the records that rules of the policy may look into. The params model is the
+    annotation of the handler's first parameter unless given.
     """
     if not _NAME.fullmatch(name):
         raise ToolInvalid(tool=name, detail="a name looks like refund.issue")
@@ -154,6 +159,7 @@ def define(  # noqa: PLR0913 - one keyword per property of a tool is the interfa
         evidence=kind is Effect.READ if evidence is None else evidence,
         preview=preview,
         reconcile=reconcile,
+        trusted=_trusted(name, trusted),
         lookups=dict(lookups or {}),
         in_agent=in_agent,
     )
@@ -269,6 +275,15 @@ def _constraints(
     if len({c.name for c in found}) != len(found):
         raise ToolInvalid(tool=tool, detail="two of its constraints have the same name")
     return found
+
+
+def _trusted(tool: str, trusted: bool | Iterable[str]) -> bool | frozenset[str]:  # noqa: FBT001 - the tool's own property
+    if isinstance(trusted, bool):
+        return trusted
+    fields = frozenset([trusted] if isinstance(trusted, str) else trusted)
+    if not all(fields):
+        raise ToolInvalid(tool=tool, detail="`trusted` names fields of the result, none of them ''")
+    return fields
 
 
 def _approvers(tool: str, approvers: str | Sequence[str]) -> frozenset[str]:

@@ -73,6 +73,11 @@ class Gate(Proposing, Sweeping):
             return ()
         return tuple(self._tools[n].spec for n in sorted(allowed - stopped) if n in self._tools)
 
+    def trusts(self, tool: str) -> bool | frozenset[str]:
+        """Return whether the results of a tool are records, or which of their fields are."""
+        known = self._tools.get(tool)
+        return known.trusted if known is not None else False
+
     def evidence_of(self, record: CallRecord) -> str | None:
         """Return the text a completed call puts in evidence, or None where it is none."""
         tool = self._tools.get(record.call.tool)

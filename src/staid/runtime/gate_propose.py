@@ -29,6 +29,7 @@ from staid.gates.policy import (
     rule,
     rulings,
 )
+from staid.gates.provenance import Texts, Traced, origins, trace, unknown
 from staid.runtime.gate_execute import Executions
 from staid.runtime.handlers import called
 from staid.runtime.records import looked_up
@@ -47,6 +48,15 @@ class Proposer:
     """Tokens of everybody in the causal chain; asker and agent are added by the ledger."""
     label: Label | None = None
     """Who may read arguments and result; None: the asker alone."""
+    seen: Texts | None = None
+    """What the model has seen; None where nobody handed it over."""
+
+    def trace(self, prepared: Prepared) -> tuple[Traced, ...]:
+        """Return where the arguments of a call come from; without texts it is unknown."""
+        if self.seen is None:
+            return unknown(prepared.arguments)
+        schema = prepared.tool.spec.schema if prepared.tool else None
+        return trace(prepared.name, prepared.arguments, self.seen, schema)
 
 
 class Proposing(Executions):
@@ -98,10 +108,13 @@ class Proposing(Executions):
         on the result.
         """
         prepared = self._prepare(proposal, proposer)
-        snapshot = Snapshot(proposer.allowed, self._stopped())
+        if prepared.tool is None or prepared.tool.effect is not Effect.READ:
+            return None
+        traced = proposer.trace(prepared)
+        snapshot = self._known(proposer, traced)
         if not _plain_read(prepared, rule(replace(prepared, draws=()), snapshot)):
             return None
-        wanted = await self._proposal(proposal, prepared, proposer, None)
+        wanted = await self._proposal(proposal, prepared, proposer, None, traced)
         settlement = await self._answer(prepared, wanted.call)
         return self._ledger.looked(wanted, replace(settlement, label=wanted.label))
 
@@ -129,20 +142,27 @@ class Proposing(Executions):
         subject, agent = proposer.principal.token, proposer.agent
         return prepare(proposal.tool, tool, proposal.arguments, subject, agent, self._policy)
 
+    def _known(self, proposer: Proposer, traced: tuple[Traced, ...]) -> Snapshot:
+        return Snapshot(
+            proposer.allowed,
+            self._stopped(),
+            policy=self._policy.version,
+            groups=proposer.principal.groups,
+            now=self._clock.now(),
+            origins=origins(traced),
+        )
+
     async def _proposal(
-        self, proposal: ProposedCall, prepared: Prepared, proposer: Proposer, key: str | None
+        self,
+        proposal: ProposedCall,
+        prepared: Prepared,
+        proposer: Proposer,
+        key: str | None,
+        traced: tuple[Traced, ...] | None = None,
     ) -> Proposal:
         tool = prepared.tool
-        snapshot = await looked_up(
-            prepared,
-            Snapshot(
-                proposer.allowed,
-                self._stopped(),
-                policy=self._policy.version,
-                groups=proposer.principal.groups,
-                now=self._clock.now(),
-            ),
-        )
+        traced = proposer.trace(prepared) if traced is None else traced
+        snapshot = await looked_up(prepared, self._known(proposer, traced))
         preview, prepared = await _previewed(prepared, snapshot)
         call = CallId(self._ids.new("cal"))
         return Proposal(
@@ -165,6 +185,7 @@ class Proposing(Executions):
             label=proposer.label,
             at=snapshot.now,
             effect=tool is not None and tool.effect is not Effect.READ,
+            traced=traced,
             snapshot=snapshot,
         )
 

@@ -37,6 +37,7 @@ from staid.runtime.gate import Proposer
 from staid.runtime.parked import ParkedTurn
 from staid.runtime.parts import WAITING, AgentSpec, Parts
 from staid.runtime.recorder import Recorder
+from staid.runtime.seen import seen
 
 SEARCHED = 10
 """Passages that retrieval looks at."""
@@ -236,7 +237,13 @@ class Turn:
         """Rule on every proposed call; run the allowed ones, leave the rest to a human."""
         self.messages.append(Message("assistant", response.text, response.calls))
         proposer = Proposer(
-            self.run, self.agent.name, self.agent.tools, self.principal, self.upstream, self._label
+            self.run,
+            self.agent.name,
+            self.agent.tools,
+            self.principal,
+            self.upstream,
+            self._label,
+            seen(self.messages, self._evidence, self.calls, self.parts.gate.trusts),
         )
         for proposal in response.calls:
             record = await self._one_call(proposal, proposer)

@@ -139,7 +139,7 @@ def _proposed_facts(
     call, label = record.call, proposal.label
     seen = proposal.snapshot.as_json(totals) if proposal.snapshot else None
     ruled = facts.ruled(call, record.ruling, now, label, seen)
-    events = [facts.proposed(call, now, label), ruled]
+    events = [facts.proposed(call, now, label, proposal.traced), ruled]
     if approval is not None:
         events.append(facts.requested(approval, now, label))
     if record.state is CallState.EXECUTING and lease is not None:

@@ -15,6 +15,7 @@ from staid.gates import facts
 from staid.gates.budget import Draw, Totals
 from staid.gates.ledger import Ledger
 from staid.gates.policy import Prepared, Snapshot, rule
+from staid.gates.provenance import origins
 from staid.gates.rules import NO_POLICY, Policy
 from staid.gates.tool import Tool
 from staid.runtime.gate import Gate, Proposer
@@ -150,12 +151,13 @@ class ReplayGate(Gate):
         prepared = self._prepare(proposal, proposer)
         past = self._past(proposal, prepared)
         call = self._call(proposal, prepared, proposer, past)
-        snapshot = self._snapshot(prepared, proposer, past)
+        traced = proposer.trace(prepared)
+        snapshot = self._snapshot(prepared, proposer, past, origins(traced))
         ruling = self._ruling(prepared, snapshot, past)
         now, label = self._now.now(), proposer.label
         # Told with what is recorded: that an allowlist changed shows in the ruling, if it matters.
         seen = past.snapshot.as_json() if past and past.snapshot else None
-        state.events.append(facts.proposed(call, now, label))
+        state.events.append(facts.proposed(call, now, label, traced))
         state.events.append(facts.ruled(call, ruling, now, label, seen))
         told = dict(prepared.arguments)
         self.ruled.append(Ruled(call.tool, call.id, told, past.ruling if past else None, ruling))
@@ -226,7 +228,13 @@ class ReplayGate(Gate):
             subject=proposer.principal.token,
         )
 
-    def _snapshot(self, prepared: Prepared, proposer: Proposer, past: PastCall | None) -> Snapshot:
+    def _snapshot(
+        self,
+        prepared: Prepared,
+        proposer: Proposer,
+        past: PastCall | None,
+        traced: Mapping[str, str],
+    ) -> Snapshot:
         """Return what was known when the call was made; totals it did not need are summed up."""
         fresh = Snapshot(proposer.allowed, groups=proposer.principal.groups, now=self._now.now())
         kept = past.snapshot if past and past.snapshot else fresh
@@ -239,6 +247,7 @@ class ReplayGate(Gate):
             stopped=kept.stopped | self._bounds.denied,
             totals=totals,
             policy=self._policy.version,
+            origins=kept.origins or traced,
         )
 
     def _ruling(self, prepared: Prepared, snapshot: Snapshot, past: PastCall | None) -> Ruling:
