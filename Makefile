@@ -7,7 +7,7 @@ EXAMPLES ?= 10000
 TRIALS ?= 1000
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check lock fit-confidence bench bench-turn bench-grounding bench-store \
-        bench-traces prove-leaks prove-effects prove-journal peers peers-setup docs clean
+        bench-traces bench-gates prove-leaks prove-effects prove-journal peers peers-setup docs clean
 
 help:  ## Show this menu
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -43,7 +43,7 @@ test: setup  ## The same suite as CI
 fit-confidence: setup  ## Fit the packaged calibration from STAID_DATA
 	$(BIN)/python benchmarks/fit_confidence.py
 
-bench: bench-turn bench-grounding bench-traces  ## Every benchmark
+bench: bench-turn bench-grounding bench-traces bench-gates  ## Every benchmark
 
 bench-turn: setup  ## CPU per turn, import and --help
 	$(BIN)/python benchmarks/bench_turn.py
@@ -56,6 +56,9 @@ bench-store: setup  ## Finding and opening runs among a million events
 
 bench-traces: setup  ## What a fact costs, what is durable, what kill -9 loses
 	$(BIN)/python benchmarks/bench_traces.py
+
+bench-gates: setup  ## What a ruling costs under a thousand rules
+	$(BIN)/python benchmarks/bench_gates.py
 
 prove-leaks: setup  ## More examples of the leak property than CI runs
 	STAID_LEAK_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest tests/property -k leak -q -n 2 --timeout 0

@@ -153,6 +153,7 @@ class ToolRules:
         self.records = frozenset(_records(rules))
         """Names of the records that the rules look into."""
         self._slots = Slots()
+        self._compiled_rules: list[_Compiled] = []
         self._first: list[_Compiled] = []
         self._guarded: dict[int, dict[str, list[_Compiled]]] = {}
         compiler = Compiler(scope, self._slots)
@@ -166,41 +167,24 @@ class ToolRules:
     def all(self, facts: Facts) -> list[Said]:
         """Return what every rule says, also where it says nothing."""
         env = self.facts(facts)
-        return [_said(one, env) for one in self._every()]
+        return [_said(one, env) for one in self._compiled_rules]
 
     def objecting(self, facts: Facts) -> list[Said]:
         """Return what the rules say that hold, or that cannot be decided."""
         env = self.facts(facts)
-        found: list[Said] = []
-        for one in self._candidates(env):
-            env[LEFT] = STEPS
-            try:
-                holds = one.run(env)
-            except Exception as doubt:  # noqa: BLE001 - whatever goes wrong, it is not decided
-                found.append(Said(one.rule, None, _reason(doubt)))
-                continue
-            if holds:
-                found.append(Said(one.rule, holds=True))
-        return found
-
-    def _every(self) -> Iterator[_Compiled]:
-        yield from self._first
-        for words in self._guarded.values():
-            for rules in words.values():
-                yield from rules
-
-    def _candidates(self, env: Env) -> Iterator[_Compiled]:
-        """Yield every rule that may hold: one that needs another word of a slot does not."""
-        yield from self._first
+        found = _objecting(self._first, env)
         for slot, words in self._guarded.items():
             value = env[slot]
-            if isinstance(value, Undecided):
+            if isinstance(value, str):
+                found += _objecting(words.get(value, ()), env)
+            elif value is not None:
                 for rules in words.values():
-                    yield from rules
-            elif isinstance(value, str):
-                yield from words.get(value, ())
+                    found += _objecting(rules, env)
+        return found
 
     def _add(self, one: _Compiled) -> None:
+        """Keep a rule that needs a word of a slot with the others that need the same word."""
+        self._compiled_rules.append(one)
         if one.equals is None:
             self._first.append(one)
             return
@@ -212,7 +196,7 @@ class ToolRules:
         try:
             node = _whole(rule, compiler)
             part = compiler.condition(node)
-            return _Compiled(rule, part.run, part.equals)
+            return _Compiled(rule, _counted(node, part.run), part.equals)
         except _In as wrong:
             condition, fault = wrong.condition, wrong.fault
         except Fault as found:
@@ -315,8 +299,32 @@ def _undecided(message: str) -> Run:
     return run
 
 
+def _counted(node: Node, run: Run) -> Run:
+    """Give a rule with quantifiers the steps of its own, so that no other rule uses them up."""
+    if not any(isinstance(one, Each) for one in walk(node)):
+        return run
+
+    def counted(env: Env) -> object:
+        env[LEFT] = STEPS
+        return run(env)
+
+    return counted
+
+
+def _objecting(rules: Iterable[_Compiled], env: Env) -> list[Said]:
+    found: list[Said] = []
+    for one in rules:
+        try:
+            holds = one.run(env)
+        except Exception as doubt:  # noqa: BLE001 - whatever goes wrong, it is not decided
+            found.append(Said(one.rule, None, _reason(doubt)))
+            continue
+        if holds:
+            found.append(Said(one.rule, holds=True))
+    return found
+
+
 def _said(one: _Compiled, env: Env) -> Said:
-    env[LEFT] = STEPS
     try:
         return Said(one.rule, one.run(env) is True)
     except Exception as doubt:  # noqa: BLE001 - whatever goes wrong, it is not decided

@@ -208,7 +208,16 @@ class Replays:
     @cached_property
     def _reruled(self) -> list[Reruled]:
         if self._wanted.policy:
-            return list(rerule(self._uses, self._tools, self._allowed, denied=self._wanted.deny))
+            policy = self._project.wiring.policy
+            return list(
+                rerule(
+                    self._uses,
+                    self._tools,
+                    self._allowed,
+                    denied=self._wanted.deny,
+                    policy=policy,
+                )
+            )
         stopped = Ruling(Severity.DENY, "kill_switch", "It is stopped in this replay.")
         return [
             Reruled(
@@ -276,7 +285,10 @@ class Replays:
         for use in self._uses:
             call, tool = use.record.call, self._tools.get(use.record.call.tool)
             if use.record.state in DREW:
-                prepared = prepare(call.tool, tool, call.arguments, call.subject, call.agent)
+                policy = self._project.wiring.policy
+                prepared = prepare(
+                    call.tool, tool, call.arguments, call.subject, call.agent, policy
+                )
                 tally.add(prepared.draws, use.record.proposed_at)
         return tally
 

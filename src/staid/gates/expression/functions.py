@@ -5,12 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import datetime, tzinfo
 from decimal import Decimal
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from staid.gates.expression.parts import LEFT, ORIGINS, Env, Part, Run, constant, no_value, slotted
 from staid.gates.expression.scope import CONTEXT, DAYS, load_role, suggestion, type_at
 from staid.gates.expression.scope import ORIGINS as KNOWN_ORIGINS
-from staid.gates.expression.syntax import Call, Compared, Each, Fault, Literal, Name, Node, Reckoned
+from staid.gates.expression.syntax import (
+    Call,
+    Compared,
+    Each,
+    Fault,
+    Literal,
+    Name,
+    Node,
+    Reckoned,
+    walk,
+)
 from staid.gates.expression.types import ANY, LENGTH, NUMBER, TEXT, TIME, YES_NO, Kind, Type, listed
 from staid.gates.expression.values import (
     Missing,
@@ -28,6 +38,9 @@ from staid.gates.expression.values import (
 
 if TYPE_CHECKING:
     from staid.gates.expression.compile import Compiler
+
+Take: TypeAlias = "Callable[[Env, Any], None]"
+"""Puts an item where the body of a quantifier reads it."""
 
 LONGEST_MATCHED = 100_000
 """Characters of a text that `matches` looks at; a longer one cannot be decided."""
@@ -123,17 +136,24 @@ def _spelt(node: Node, kind: Type, part: Part) -> None:
 
 def _equal(sign: str, left: Part, right: Part) -> Part:
     wanted, first, second = sign == "==", left.run, right.run
-    if left.slot is not None and right.constant and left.type.kind is right.type.kind is Kind.TEXT:
-        slot, text = left.slot, cast("str", right.value)
-
-        def fast(env: Env) -> Value:
-            value = env[slot]
-            if isinstance(value, Undecided):
-                raise value
-            return (value == text) is wanted
-
-        return Part(YES_NO, fast, equals=(slot, text) if wanted else None)
+    if right.constant and left.type.kind is right.type.kind is Kind.TEXT:
+        return _spelled(left, cast("str", right.value), wanted=wanted)
     return Part(YES_NO, lambda env: same(first(env), second(env)) is wanted)
+
+
+def _spelled(left: Part, text: str, *, wanted: bool) -> Part:
+    """Return the comparison that policies are full of: an argument with a text."""
+    run, slot = left.run, left.slot
+    if slot is None:
+        return Part(YES_NO, lambda env: (run(env) == text) is wanted)
+
+    def fast(env: Env) -> Value:
+        value = env[slot]
+        if isinstance(value, Undecided):
+            raise value
+        return (value == text) is wanted
+
+    return Part(YES_NO, fast, equals=(slot, text) if wanted else None)
 
 
 def _ordered(sign: str, left: Part, right: Part) -> Run:
@@ -192,7 +212,18 @@ def _held(node: Compared, left: Part, right: Part) -> Part:
         raise Fault(node.at, message)
     _spelt(node.right, left.type, right)
     first, second = left.run, right.run
+    if left.type.kind is item.kind is Kind.TEXT and (right.constant or right.slot is not None):
+        return Part(YES_NO, _listed(first, second))
     return Part(YES_NO, lambda env: inside(_there(first(env)), second(env)))
+
+
+def _listed(text: Run, texts: Run) -> Run:
+    """Return whether a text is in a list of texts, both of which the types vouch for."""
+
+    def run(env: Env) -> Value:
+        return _there(text(env)) in items_of(texts(env))
+
+    return run
 
 
 def _there(value: Value) -> Value:
@@ -225,7 +256,9 @@ def _text(compiler: Compiler, node: Node) -> Run:
     part = compiler.part(node)
     if part.type.kind not in {Kind.TEXT, Kind.ANY}:
         raise Fault(node.at, f"a text is needed, and this is {part.type.kind.value}")
-    run = part.run
+    if part.constant and isinstance(part.value, str):
+        return part.run
+    run, slot = part.run, part.slot
 
     def checked(env: Env) -> Value:
         value = run(env)
@@ -234,7 +267,14 @@ def _text(compiler: Compiler, node: Node) -> Run:
             raise Undecided(message)
         return value
 
-    return run if part.constant else checked
+    if slot is None:
+        return checked
+
+    def read(env: Env) -> Value:
+        value = env[slot]
+        return value if value.__class__ is str else checked(env)
+
+    return read
 
 
 def _fixed(node: Call, place: int, what: str) -> str:
@@ -270,6 +310,10 @@ def _lower(compiler: Compiler, node: Call) -> Part:
 def _two_texts(holds: Callable[[str, str], bool]) -> Callable[[Compiler, Call], Part]:
     def build(compiler: Compiler, node: Call) -> Part:
         first, second = (_text(compiler, argument) for argument in node.arguments)
+        fixed = node.arguments[1]
+        if isinstance(fixed, Literal) and isinstance(fixed.value, str):
+            word = fixed.value
+            return Part(YES_NO, lambda env: holds(cast("str", first(env)), word))
         return Part(YES_NO, lambda env: holds(cast("str", first(env)), cast("str", second(env))))
 
     return build
@@ -308,16 +352,23 @@ def _has(compiler: Compiler, node: Call) -> Part:
 
 
 def _origin(compiler: Compiler, node: Call) -> Part:
-    place = compiler.part(node.arguments[0]).place
+    part = compiler.part(node.arguments[0])
+    kind = Type(Kind.TEXT, words=KNOWN_ORIGINS)
+    if part.root is not None and part.root[0] == "args":
+        path = ".".join(part.root[1:])
+        slot = compiler.slots.of(("origin", path), lambda facts: _traced(facts.origins, path))
+        return Part(kind, slotted(slot), slot)
+    place = part.place
     if place is None:
         raise Fault(node.at, "origin takes an argument, or what is inside one")
     where = place
+    return Part(kind, lambda env: _traced(cast("Mapping[str, str]", env[ORIGINS]), where(env)))
 
-    def run(env: Env) -> Value:
-        known = cast("Mapping[str, str]", env[ORIGINS])
-        return known.get(where(env), "unknown")
 
-    return Part(Type(Kind.TEXT, words=KNOWN_ORIGINS), run)
+def _traced(origins: Mapping[str, str], path: str) -> str:
+    """Return where a value comes from; a word that nobody knows is as good as none."""
+    found = origins.get(path, "unknown")
+    return found if found in KNOWN_ORIGINS else "unknown"
 
 
 def _record(compiler: Compiler, node: Call) -> Part:
@@ -391,65 +442,100 @@ def _each(compiler: Compiler, node: Each) -> Part:
         raise Fault(node.at, f"{node.variable!r} has a meaning of its own; name it otherwise")
     slot = compiler.slots.take(no_value)
     where = compiler.slots.take(no_value)
-    traced = of.pairs is not None
 
     def path(env: Env) -> str:
         return cast("str", env[where])
 
-    variable = Part(of.type.item or ANY, slotted(slot), slot, place=path if traced else None)
+    variable = Part(
+        of.type.item or ANY, slotted(slot), slot, place=path if of.pairs is not None else None
+    )
     earlier = compiler.bound(node.variable, variable)
     body = compiler.part(node.body) if node.quantifier == "sum" else compiler.truth(node.body)
     compiler.unbind(earlier)
     if node.quantifier == "sum" and body.type.kind not in {Kind.NUMBER, Kind.ANY}:
         raise Fault(node.body.at, f"sum adds numbers, and this is {body.type.kind.value}")
-    answers = _answers(of, body.run, slot, where)
+    asked = any(isinstance(n, Call) and n.function == "origin" for n in walk(node.body))
+    traced = asked and of.pairs is not None
+    items, put = _items(of, slot, where if traced else None)
     match node.quantifier:
-        case "any":
-            return Part(YES_NO, lambda env: _decided(answers(env), deciding=True))
-        case "all":
-            return Part(YES_NO, lambda env: _decided(answers(env), deciding=False))
+        case "any" | "all" as word:
+            alone = None if traced else slot
+            return Part(YES_NO, _deciding(items, put, body.run, alone, deciding=word == "any"))
         case quantifier:
-            return Part(NUMBER, lambda env: _total(answers(env), quantifier))
+            return Part(NUMBER, _totalling(items, put, body.run, count=quantifier == "count"))
 
 
-def _answers(of: Part, body: Run, slot: int, where: int) -> Callable[[Env], list[Value]]:
-    """Return what asks the body about every item; what is undecided stands as the reason."""
-    pairs, run = of.pairs, of.run
+def _items(of: Part, slot: int, where: int | None) -> tuple[Callable[[Env], list[Any]], Take]:
+    """Return what gives the items, paid for in steps, and what puts one where the body reads it.
 
-    def answers(env: Env) -> list[Value]:
-        items = pairs(env) if pairs else [(value, "") for value in items_of(run(env))]
-        found: list[Value] = []
-        for value, place in items:
-            left = cast("int", env[LEFT])
-            if left <= 0:
-                message = "the lists are too long to be looked at"
-                raise Undecided(message)
-            env[LEFT], env[slot], env[where] = left - 1, value, place
+    `where` takes the path of each, where the body asks for it.
+    """
+    run, pairs = of.run, of.pairs
+
+    def values(env: Env) -> list[Any]:
+        return _paid(env, items_of(run(env)))
+
+    def put(env: Env, value: Any) -> None:  # noqa: ANN401 - any value of the language
+        env[slot] = value
+
+    if pairs is None or where is None:
+        return values, put
+    paired, place = pairs, where
+
+    def traced(env: Env) -> list[Any]:
+        return _paid(env, paired(env))
+
+    def put_both(env: Env, pair: Any) -> None:  # noqa: ANN401 - a value with its path
+        env[slot], env[place] = pair
+
+    return traced, put_both
+
+
+def _paid(env: Env, items: list[Any]) -> list[Any]:
+    left = cast("int", env[LEFT]) - len(items)
+    if left < 0:
+        message = "the lists are too long to be looked at"
+        raise Undecided(message)
+    env[LEFT] = left
+    return items
+
+
+def _deciding(
+    items: Callable[[Env], list[Any]], put: Take, body: Run, slot: int | None, *, deciding: bool
+) -> Run:
+    """Return `any` or `all`: one answer decides, whatever cannot be decided beside it.
+
+    `slot`: where the value alone goes; None where its path is asked for, too.
+    """
+
+    def run(env: Env) -> Value:
+        doubt: Undecided | None = None
+        for item in items(env):
+            if slot is None:
+                put(env, item)
+            else:
+                env[slot] = item
             try:
-                found.append(body(env))
-            except Undecided as doubt:
-                found.append(doubt)
-        return found
+                if body(env) is deciding:
+                    return deciding
+            except Undecided as raised:
+                doubt = doubt or raised
+        if doubt is not None:
+            raise doubt
+        return not deciding
 
-    return answers
-
-
-def _decided(answers: list[Value], *, deciding: bool) -> bool:
-    if deciding in [answer for answer in answers if isinstance(answer, bool)]:
-        return deciding
-    for answer in answers:
-        if isinstance(answer, Undecided):
-            raise answer
-    return not deciding
+    return run
 
 
-def _total(answers: list[Value], quantifier: str) -> Decimal:
-    for answer in answers:
-        if isinstance(answer, Undecided):
-            raise answer
-    if quantifier == "count":
-        return Decimal(sum(answer is True for answer in answers))
-    total: Value = Decimal(0)
-    for answer in answers:
-        total = reckoned("+", total, answer)
-    return cast("Decimal", total)
+def _totalling(items: Callable[[Env], list[Any]], put: Take, body: Run, *, count: bool) -> Run:
+    """Return `count` or `sum`: every answer is needed."""
+
+    def run(env: Env) -> Value:
+        total: Value = Decimal(0)
+        for item in items(env):
+            put(env, item)
+            answer = body(env)
+            total = reckoned("+", total, Decimal(answer is True) if count else answer)
+        return total
+
+    return run

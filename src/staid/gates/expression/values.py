@@ -32,27 +32,21 @@ _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
 _REGULAR = Context(prec=60, traps=[InvalidOperation, Overflow])
 
 
-def kind_of(value: Value) -> Kind:  # noqa: PLR0911 - one return for each kind
-    """Return what sort of value it is."""
-    match value:
-        case None:
-            return Kind.NULL
-        case bool():
-            return Kind.YES_NO
-        case Decimal():
-            return Kind.NUMBER
-        case str():
-            return Kind.TEXT
-        case datetime():
-            return Kind.TIME
-        case timedelta():
-            return Kind.LENGTH
-        case list():
-            return Kind.LIST
-        case Mapping():
-            return Kind.RECORD
-        case _:
-            return Kind.ANY
+_KINDS: Mapping[type, Kind] = {
+    type(None): Kind.NULL,
+    bool: Kind.YES_NO,
+    Decimal: Kind.NUMBER,
+    str: Kind.TEXT,
+    datetime: Kind.TIME,
+    timedelta: Kind.LENGTH,
+    list: Kind.LIST,
+    dict: Kind.RECORD,
+}
+
+
+def kind_of(value: Value) -> Kind:
+    """Return what sort of value it is; a type of somebody else's making is none of these."""
+    return _KINDS.get(value.__class__, Kind.ANY)
 
 
 def number(value: Value, name: str = "it") -> Decimal:
@@ -205,6 +199,8 @@ def globbed(pattern: str) -> Callable[[str], bool]:
     Not a regular expression: those can be written so that one text takes a lifetime.
     """
     parts = re.sub(r"\*+", "*", pattern)
+    if "?" not in parts:
+        return _starred(parts.split("*"))
 
     def fits(text: str) -> bool:
         at = place = 0
@@ -221,5 +217,29 @@ def globbed(pattern: str) -> Callable[[str], bool]:
             else:
                 return False
         return parts[place:] in {"", "*"}
+
+    return fits
+
+
+def _starred(parts: list[str]) -> Callable[[str], bool]:
+    """Return what tells whether the parts stand in a text in order, the first and last at its ends.
+
+    The earliest place of each part leaves most room for the rest, so that none is tried twice.
+    """
+    if len(parts) == 1:
+        return lambda text: text == parts[0]
+    first, *middle, last = parts
+    shortest = sum(map(len, parts))
+
+    def fits(text: str) -> bool:
+        if len(text) < shortest or not (text.startswith(first) and text.endswith(last)):
+            return False
+        at, end = len(first), len(text) - len(last)
+        for part in middle:
+            at = text.find(part, at, end)
+            if at < 0:
+                return False
+            at += len(part)
+        return True
 
     return fits
