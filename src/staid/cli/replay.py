@@ -36,7 +36,7 @@ def replay(  # noqa: PLR0913 - one option for each thing that can be changed
     ] = None,
     floor: Annotated[float | None, typer.Option(min=0, max=1, help="Another floor.")] = None,
     policy: Annotated[
-        str | None, typer.Option(help="now: rule by the bounds and allowlists of today.")
+        str | None, typer.Option(help="now: rule by the bounds of today; or by a policy FILE.")
     ] = None,
     index: Annotated[str | None, typer.Option(help="now: search what is stored today.")] = None,
     without: Annotated[
@@ -50,12 +50,18 @@ def replay(  # noqa: PLR0913 - one option for each thing that can be changed
     With options: outcome, rulings and what decided, then and now.
     Example: staid replay run_01K… --floor 0.7
     """
-    _check(run, all_=all_, since=since, now={"policy": policy, "index": index})
+    _check(
+        run,
+        all_=all_,
+        since=since,
+        now={"policy": None if _file(policy) else policy, "index": index},
+    )
     wanted = Wanted(
         prompt=_instructions(prompt) if prompt else None,
         model=model,
         floor=floor,
         policy=policy is not None,
+        rules=_file(policy),
         index=index is not None,
         without=frozenset(without or ()),
         deny=frozenset(deny or ()),
@@ -76,6 +82,11 @@ def _check(run: str | None, *, all_: bool, since: str | None, now: dict[str, str
         if given not in {None, "now"}:
             detail = f"--{name} takes now, not {given}"
             raise UsageInvalid(detail=detail, hint=f"staid replay RUN --{name} now")
+
+
+def _file(policy: str | None) -> Path | None:
+    path = Path(policy) if policy is not None and policy != "now" else None
+    return path if path is not None and path.is_file() else None
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:

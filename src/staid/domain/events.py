@@ -44,6 +44,7 @@ class EventKind(StrEnum):
     GRADE_GIVEN = "grade.given"
     ERASED = "erased"
     RUN_READ = "run.read"
+    POLICY_SIGNED = "policy.signed"
 
 
 @dataclass(frozen=True, slots=True)

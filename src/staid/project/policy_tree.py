@@ -181,6 +181,8 @@ def _unique(tree: Tree) -> None:
         seen: set[str] = set()
         for key, value in tree.items():
             name = key.text(as_written=True)
+            if name == "<<":
+                raise key.fault("merge keys are not supported")
             if name in seen:
                 raise key.fault(f"the key {name!r} stands twice")
             seen.add(name)

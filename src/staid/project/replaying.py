@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from staid.adapters.models.prompt import packaged
@@ -19,7 +20,9 @@ from staid.domain.records import RunRecord
 from staid.gates.budget import Draw, Totals
 from staid.gates.policy import prepare
 from staid.gates.reruling import DREW, PastUse, Reruled, Tally, rerule
+from staid.gates.rules import Policy
 from staid.gates.tool import Tool
+from staid.project.policy_trial import candidate
 from staid.runtime.imported import IMPORTED, events_of, turn_of
 from staid.runtime.replay.compare import Divergence, first_divergence
 from staid.runtime.replay.gate import Bounds, Ruled, without_handlers
@@ -51,6 +54,8 @@ class Wanted:
     floor: float | None = None
     policy: bool = False
     """Rule by the project's bounds and allowlists as they are now."""
+    rules: Path | None = None
+    """Rule by the rules of this file, in place of the project's own; goes with `policy`."""
     index: bool = False
     """Search what is stored now."""
     without: frozenset[str] = frozenset()
@@ -64,7 +69,7 @@ class Wanted:
     @property
     def rulings_alone(self) -> bool:
         """Whether only rulings are asked for."""
-        return self == Wanted(policy=self.policy, deny=self.deny)
+        return self == Wanted(policy=self.policy, rules=self.rules, deny=self.deny)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,14 +213,13 @@ class Replays:
     @cached_property
     def _reruled(self) -> list[Reruled]:
         if self._wanted.policy:
-            policy = self._project.wiring.policy
             return list(
                 rerule(
                     self._uses,
                     self._tools,
                     self._allowed,
                     denied=self._wanted.deny,
-                    policy=policy,
+                    policy=self._rules,
                 )
             )
         stopped = Ruling(Severity.DENY, "kill_switch", "It is stopped in this replay.")
@@ -259,8 +263,11 @@ class Replays:
 
     def _bounds(self, agent: str) -> Bounds:
         allowed = self._allowed(agent) if self._wanted.policy else None
-        policy = self._project.wiring.policy
-        return Bounds(self._tools, self._totals, allowed, self._wanted.deny, policy)
+        return Bounds(self._tools, self._totals, allowed, self._wanted.deny, self._rules)
+
+    @cached_property
+    def _rules(self) -> Policy:
+        return candidate(self._project, self._wanted.rules)
 
     @cached_property
     def _tools(self) -> dict[str, Tool]:
@@ -285,9 +292,8 @@ class Replays:
         for use in self._uses:
             call, tool = use.record.call, self._tools.get(use.record.call.tool)
             if use.record.state in DREW:
-                policy = self._project.wiring.policy
                 prepared = prepare(
-                    call.tool, tool, call.arguments, call.subject, call.agent, policy
+                    call.tool, tool, call.arguments, call.subject, call.agent, self._rules
                 )
                 tally.add(prepared.draws, use.record.proposed_at)
         return tally

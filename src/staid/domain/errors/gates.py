@@ -129,3 +129,19 @@ class PolicyUnreadable(StaidError):
     code = "ST-431"
     hint = "Name the file below [gates] in staid.toml; without its policy nothing acts."
     exit_code = 2
+
+
+class SignOffRefused(StaidError):
+    """{who} cannot sign off the policy: {detail}."""
+
+    code = "ST-432"
+    hint = "staid gates backtest FILE --sign-off REASON --as user:lead"
+    exit_code = 4
+
+
+class PolicyLoosens(StaidError):
+    """The policy would stand less in the way of {count} recorded calls than then."""
+
+    code = "ST-433"
+    hint = "Look at them; who takes it on: --sign-off REASON --as user:lead"
+    exit_code = 1
