@@ -134,8 +134,9 @@ def test_terms_and_budgets_are_read() -> None:
 
 
 def test_a_tool_that_is_registered_later_is_ruled_on_too() -> None:
-    """A pattern, or `unknown: ok`, speaks about tools nobody knows yet; a rule that means nothing
-    for one denies its calls.
+    """A pattern, or `unknown: ok`, speaks about tools that nobody knows yet.
+
+    A rule that turns out to mean nothing for one is kept as broken, and denies its calls.
     """
     text = "version: 1\ntools:\n  later.tool: {unknown: ok, rules: [{name: a, then: ask}]}\n"
     assert not read(text).faults
