@@ -1,4 +1,4 @@
-"""Write the generated pages: `docs/errors.md` and `docs/reference/cli.md`.
+"""Write the generated pages: errors, the command line, and the schema of the policy file.
 
 `make docs` writes them; `--check` writes nothing and exits 1 when one of them is stale.
 """
@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,6 +20,7 @@ import typer
 from staid.cli.main import VERBS, _application
 from staid.domain import errors as domain_errors
 from staid.domain.errors import StaidError
+from staid.project.policy_schema import schema as policy_schema
 
 DOCS = Path(__file__).parent.parent / "docs"
 NOTE = "<!-- Written by `make docs`; edits here are lost. -->"
@@ -212,7 +214,12 @@ def _cell(text: str) -> str:
 
 def pages() -> dict[Path, str]:
     """Return every generated page with its text."""
-    return {DOCS / "errors.md": errors_page(), DOCS / "reference/cli.md": cli_page()}
+    schema = json.dumps(policy_schema(), indent=2) + "\n"
+    return {
+        DOCS / "errors.md": errors_page(),
+        DOCS / "reference/cli.md": cli_page(),
+        DOCS / "reference/policy.schema.json": schema,
+    }
 
 
 def stale(written: Mapping[Path, str]) -> list[Path]:

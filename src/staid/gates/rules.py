@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from staid.domain.call import Effect, Ruling, Severity
 from staid.domain.errors import ToolInvalid
-from staid.gates.budget import Budget, duration
+from staid.gates.budget import Budget, duration, slot_name
 from staid.gates.demand import Terms
 from staid.gates.expression.compile import Compiler
 from staid.gates.expression.parts import LEFT, STEPS, Env, Run, Slots
@@ -339,8 +339,7 @@ def _own(tool: Tool, budget: Budget) -> Budget:
     """Return a budget of the policy under a name that no budget in code has."""
     if budget.name:
         return replace(budget, name=f"{PREFIX}{budget.name}")
-    seconds = int(duration(budget.window).total_seconds())
-    shape = f"{tool.name}:{budget.sum_of or 'count'}:{budget.per}:{seconds}"
+    shape = slot_name(tool.name, budget.sum_of, budget.per, duration(budget.window))
     return replace(budget, name=f"{PREFIX}{shape}")
 
 

@@ -50,6 +50,14 @@ def _settings(project: Project) -> list[Check]:
     return [Check("floor", "ok", detail)]
 
 
+def _policy(project: Project) -> list[Check]:
+    file = project.settings.gates.policy
+    if file is None:
+        return []
+    version = project.wiring.policy.version
+    return [Check("policy", "ok", f"{file}, version {version}")]
+
+
 def _store(project: Project) -> list[Check]:
     wiring = project.wiring
     wiring.records.runs(limit=1)
@@ -153,6 +161,7 @@ def _sink(project: Project, name: str, standing: Standing | None) -> Check:
 _LOOKS: list[tuple[str, Callable[[Project], list[Check]]]] = [
     ("environment", _environment),
     ("floor", _settings),
+    ("policy", _policy),
     ("store", _store),
     ("knowledge", _knowledge),
     ("embedder", _embedder),

@@ -30,8 +30,8 @@ VERSION = "1"
 SEVERITIES = {"allow": Severity.ALLOW, "ask": Severity.ASK, "deny": Severity.DENY}
 
 _TOP = ("version", "timezone", "roles", "tools")
-_BLOCK = ("effect", "unknown", "rules", "constraints", "budgets")
-_RULE = (
+BLOCK_KEYS = ("effect", "unknown", "rules", "constraints", "budgets")
+RULE_KEYS = (
     "name",
     "when",
     "unless",
@@ -47,8 +47,8 @@ _RULE = (
     "expires",
 )
 _ASKS = frozenset({"approvers", "quorum", "ceilings", "escalate", "expires"})
-_CONSTRAINT = ("name", "require", "for", "effect", "message", "shadow")
-_BUDGET = ("limit", "sum_of", "per", "window", "name")
+CONSTRAINT_KEYS = ("name", "require", "for", "effect", "message", "shadow")
+BUDGET_KEYS = ("limit", "sum_of", "per", "window", "name")
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +187,7 @@ class _Reader:
     # --- tools ------------------------------------------------------------------------------
 
     def _block(self, key: Tree, tree: Tree) -> Block:
-        entries = tree.mapping(_BLOCK)
+        entries = tree.mapping(BLOCK_KEYS)
         unknown = entries.get("unknown")
         if unknown is not None and unknown.plain() not in {"ok", True}:
             raise unknown.fault("write unknown: ok, or leave it out")
@@ -202,7 +202,7 @@ class _Reader:
             self._tried(lambda one=one: rules.append(self._constraint(one)))
         budgets: list[Budget] = []
         for one in _items(entries.get("budgets")):
-            self._tried(lambda one=one: budgets.append(self._budget(one, block)))
+            self._tried(lambda one=one: budgets.append(self._budget(one)))
         return replace(block, rules=tuple(rules), budgets=tuple(budgets))
 
     def _named(self, key: Tree, block: Block) -> None:
@@ -217,7 +217,7 @@ class _Reader:
         )
 
     def _rule(self, tree: Tree) -> Rule:
-        entries = tree.mapping(_RULE)
+        entries = tree.mapping(RULE_KEYS)
         then = entries.required("then", tree)
         if then.text() not in SEVERITIES:
             raise then.fault(f"{then.text()!r} is no ruling{suggestion(then.text(), SEVERITIES)}")
@@ -240,7 +240,7 @@ class _Reader:
         return rule
 
     def _constraint(self, tree: Tree) -> Rule:
-        entries = tree.mapping(_CONSTRAINT)
+        entries = tree.mapping(CONSTRAINT_KEYS)
         rule = Rule(
             self._name(entries, tree),
             Severity.DENY,
@@ -300,18 +300,17 @@ class _Reader:
         if conditions and not named:
             raise tree.fault(f"the rule is for {rule.role}, and asks nothing about its value")
 
-    def _budget(self, tree: Tree, block: Block) -> Budget:
-        entries = tree.mapping(_BUDGET)
+    def _budget(self, tree: Tree) -> Budget:
+        entries = tree.mapping(BUDGET_KEYS)
         sum_of, per, name = entries.get("sum_of"), entries.get("per"), entries.get("name")
         window = entries.get("window")
         limit = _decimal(entries.required("limit", tree))
         if limit <= 0:
             raise tree.fault("the limit of a budget is above 0")
-        del block
         return Budget(
             limit,
             sum_of.text() if sum_of else None,
-            per.text() if per else "customer",
+            [each.text() for each in per.listed(single=True)] if per else "customer",
             _duration(window) if window else "1d",
             name.text() if name else "",
         )

@@ -11,8 +11,9 @@ import pytest
 from pydantic import BaseModel
 
 from staid.domain.call import Ruling, Severity
+from staid.gates.expression.parse import parse
 from staid.gates.policy import Snapshot, prepare, rule, terms
-from staid.gates.rules import NO_POLICY, Policy
+from staid.gates.rules import NO_POLICY, Block, Condition, Policy, Rule
 from staid.gates.tool import define
 from staid.project.policy_file import parse_policy
 
@@ -169,3 +170,13 @@ def test_a_snapshot_can_be_written_down_and_ruled_from_again() -> None:
         groups=frozenset({"group:x"}),
     )
     assert Snapshot.from_json(snapshot.as_json()) == snapshot
+
+
+def test_a_broken_rule_leaves_nothing_behind_for_the_next() -> None:
+    """The variable of a quantifier that could not be compiled is unknown in every other rule."""
+    broken = Condition("", parse("any(to, x => x > 1)"))
+    stray = Condition("", parse("x == 1"))
+    rules = (Rule("a", Severity.ASK, when=broken), Rule("b", Severity.ASK, when=stray))
+    about = Policy((Block("*", rules),)).about(TOOL)
+    assert [one.rule.name for one in about.broken] == ["a", "b"]
+    assert "there is no argument 'x'" in about.broken[1].message

@@ -11,7 +11,16 @@ from pydantic import BaseModel
 
 from staid.domain.errors import PolicyInvalid, PolicyUnreadable
 from staid.gates.tool import define
-from staid.project.policy_file import PolicyFile, parse_policy, read_policy
+from staid.project.policy_file import (
+    BLOCK_KEYS,
+    BUDGET_KEYS,
+    CONSTRAINT_KEYS,
+    RULE_KEYS,
+    PolicyFile,
+    parse_policy,
+    read_policy,
+)
+from staid.project.policy_schema import schema
 
 
 class Refund(BaseModel):
@@ -144,3 +153,16 @@ def test_a_tool_that_is_registered_later_is_ruled_on_too() -> None:
     policy = read(glob).required()
     about = policy.about(define(_refund, "mcp.files"))
     assert [broken.message for broken in about.broken]
+
+
+@pytest.mark.parametrize(
+    ("part", "keys"),
+    [("rules", RULE_KEYS), ("constraints", CONSTRAINT_KEYS), ("budgets", BUDGET_KEYS)],
+)
+def test_the_published_schema_names_the_keys_that_are_read(
+    part: str, keys: tuple[str, ...]
+) -> None:
+    """What an editor offers is what the reader takes, no more and no less."""
+    block = schema()["properties"]["tools"]["additionalProperties"]["properties"]
+    assert set(block) == set(BLOCK_KEYS)
+    assert set(block[part]["items"]["properties"]) == set(keys)

@@ -450,8 +450,10 @@ def _each(compiler: Compiler, node: Each) -> Part:
         of.type.item or ANY, slotted(slot), slot, place=path if of.pairs is not None else None
     )
     earlier = compiler.bound(node.variable, variable)
-    body = compiler.part(node.body) if node.quantifier == "sum" else compiler.truth(node.body)
-    compiler.unbind(earlier)
+    try:
+        body = compiler.part(node.body) if node.quantifier == "sum" else compiler.truth(node.body)
+    finally:
+        compiler.unbind(earlier)
     if node.quantifier == "sum" and body.type.kind not in {Kind.NUMBER, Kind.ANY}:
         raise Fault(node.body.at, f"sum adds numbers, and this is {body.type.kind.value}")
     asked = any(isinstance(n, Call) and n.function == "origin" for n in walk(node.body))
