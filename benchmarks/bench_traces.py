@@ -2,8 +2,9 @@
 
 Through the store's own layer (`SqlRecords`): the chain, the keyed hashes, the contents apart. The
 clients of other vendors run in the same command, in turn with it, when `.venv-peers` is there
-(`make peers-setup`). CPU of the calling thread, because machines are shared; the last line is one
-JSON object.
+(`make peers-setup`). CPU of the calling thread, because machines are shared; beside it that of the
+whole process, because a thread commits for all, and the time the caller waited for it. The last
+line is one JSON object.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import astuple, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
@@ -97,17 +99,38 @@ def fact(run: str, number: int) -> Event:
 # --- what one fact costs -------------------------------------------------------------------
 
 
-def cost(log: Log, together: int, name: str, rounds: int = 13) -> float:
-    """Return the median of rounds: CPU microseconds on the caller for one fact."""
-    found: list[float] = []
+@dataclass(frozen=True)
+class Cost:
+    """What one fact costs, in microseconds."""
+
+    caller: float
+    """CPU of the thread that records it."""
+    process: float
+    """CPU of the whole process: the thread that commits is in it."""
+    wall: float
+    """How long the caller waits until it is committed."""
+
+
+def cost(log: Log, together: int, name: str, rounds: int = 13) -> Cost:
+    """Return the medians of rounds for one fact."""
+    found: list[Cost] = []
+    flushes = max(1, 180 // together)
     for number in range(rounds):
-        flushes = max(1, 180 // together)
-        started = time.thread_time()
+        started = _clocks()
         for flush in range(flushes):
             run = RunId(f"run_{name}_{number}_{flush}")
             log.records.append(run, [fact(run, seq) for seq in range(together)])
-        found.append((time.thread_time() - started) / (flushes * together) * 1e6)
-    return median(found[1:])
+        spent = zip(_clocks(), started, strict=True)
+        found.append(Cost(*((end - begin) / (flushes * together) * 1e6 for end, begin in spent)))
+    return _median(found[1:])
+
+
+def _clocks() -> tuple[float, float, float]:
+    return time.thread_time(), time.process_time(), time.perf_counter()
+
+
+def _median(costs: Sequence[Cost]) -> Cost:
+    return Cost(*(median(astuple(one)[place] for one in costs) for place in range(3)))
 
 
 def turn_cost(log: Log, rounds: int = 9) -> float:
@@ -274,14 +297,19 @@ def measure(log: Log, folder: Path, runs: int) -> dict[str, Any]:
         with sink() as receiver:
             for client in CLIENTS:
                 told = peer("cost", client, receiver.url).stdout.split()
-                found = round(float(told[-1]), 1)
-                lost = peer_lost(client, receiver)
-                result["peers"][client] = {"us_per_event": found, "lost_after_kill": lost}
+                caller, process = (round(float(spent), 1) for spent in told[-2:])
+                result["peers"][client] = {
+                    "us_per_event": caller,
+                    "us_per_event_process": process,
+                    "lost_after_kill": peer_lost(client, receiver),
+                }
                 costs.append(cost(log, FLUSH, client))
     else:
         print("no .venv-peers here (make peers-setup): measured without the peers")
-    result["us_per_event"] = round(median(costs), 1)
-    result["us_per_event_alone"] = round(cost(log, 1, "alone"), 1)
+    for key, found in (("", _median(costs)), ("_alone", cost(log, 1, "alone"))):
+        result[f"us_per_event{key}"] = round(found.caller, 1)
+        result[f"us_per_event{key}_process"] = round(found.process, 1)
+        result[f"us_per_event{key}_wall"] = round(found.wall, 1)
     result["us_per_event_of_a_turn"] = round(turn_cost(log), 1)
     result["events_per_s"] = round(durable(log))
     result["lost_after_kill"] = ours_after_kill(folder)
@@ -290,20 +318,23 @@ def measure(log: Log, folder: Path, runs: int) -> dict[str, Any]:
     return result
 
 
-def _row(name: str, cost: object, lost: object) -> str:
-    return f"{name:<34}{cost!s:>16}{lost!s:>24}"
+def _row(name: str, cost: object, lost: object, process: object = "", wall: object = "") -> str:
+    return f"{name:<34}{cost!s:>12}{process!s:>12}{wall!s:>12}{lost!s:>14}"
 
 
 def report(result: dict[str, Any]) -> None:
     """Print what was measured as a table."""
-    print(_row("2 kB each", "caller us/event", f"lost of {EMITTED} on kill -9"))
+    print(f"microseconds for an event of 2 kB; events of {EMITTED} that kill -9 lost")
+    print(_row("", "caller CPU", "lost", "process CPU", "wall"))
     mine = [("us_per_event", f"Staid, {FLUSH} facts a flush"), ("us_per_event_alone", "Staid, one")]
     for key, name in mine:
-        print(_row(name, result[key], result["lost_after_kill"]))
+        more = (result[f"{key}_process"], result[f"{key}_wall"])
+        print(_row(name, result[key], result["lost_after_kill"], *more))
     whole = "Staid, whole durable turn of 12"
     print(_row(whole, result["us_per_event_of_a_turn"], result["lost_after_kill"]))
     for client, found in result["peers"].items():
-        print(_row(client, found["us_per_event"], found["lost_after_kill"]))
+        costs = (found["us_per_event"], found["lost_after_kill"], found["us_per_event_process"])
+        print(_row(client, *costs))
     told, opened = result["burst"], result["open_ms"]
     print(f"durable facts a second, {THREADS} threads: {result['events_per_s']}")
     print(

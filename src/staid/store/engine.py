@@ -23,6 +23,7 @@ from staid.domain.errors import (
     StoreReadOnly,
     StoreUnavailable,
 )
+from staid.store.writer import Work, Writer
 
 BUSY_SECONDS = 10
 
@@ -41,6 +42,7 @@ class Store:
         self.busy_seconds = busy_seconds
         self._owner = os.getpid()
         self._turns = Lock()
+        self._writer = Writer(self)
         self.engine = _sqlite(parsed, busy_seconds) if self.path else _postgres(parsed)
         self._errors: tuple[type[Exception], ...] = (_driver(self.engine).Error,)
 
@@ -64,6 +66,22 @@ class Store:
             if not self.path and not durable:
                 connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
             yield connection
+
+    def together(self, work: Work, *, durable: bool) -> None:
+        """Do the work in one transaction with whoever else waits; committed when this returns.
+
+        On SQLite, where one writes at a time and each commit waits for the disk: a thread of this
+        store commits for all. PostgreSQL does the same by itself.
+        """
+        if self.path:
+            self._after_fork()
+            try:
+                self._writer.write(work, durable=durable)
+            except self._errors as error:
+                raise self.coded(error) from error
+        else:
+            with self.driver(durable=durable) as cursor:
+                work(cursor)
 
     @contextmanager
     def driver(self, *, durable: bool) -> Generator[DBAPICursor]:
@@ -132,7 +150,8 @@ class Store:
         if os.getpid() != self._owner:
             self.engine.dispose(close=False)
             self._owner = os.getpid()
-            self._turns = Lock()  # another thread of the parent may have held it
+            # Another thread of the parent may have held it, and none of them is here.
+            self._turns, self._writer = Lock(), Writer(self)
 
     def coded(self, error: Exception) -> StaidError:
         """Return the coded error behind what the database driver raised."""

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from functools import lru_cache, partial
-from typing import Any
 
-from sqlalchemy import Connection, Row, Table, insert, select
+from sqlalchemy import Connection, Table, insert, select
 from sqlalchemy.engine.interfaces import DBAPICursor
 
 from staid.domain.canonical import canonical, timestamp
-from staid.domain.events import Event, EventKind, JournalRow
-from staid.domain.label import EVERYONE, Label
+from staid.domain.events import Event, JournalRow
+from staid.domain.label import Label
 from staid.domain.principal import Actor
 from staid.store import call_rows, subjects, tables
 from staid.store.engine import Store
 from staid.store.projections import Noted, Projections
+from staid.store.recorded import recorded
 from staid.store.verifying import Verification, columns
 from staid.tracing import alias, chain
 from staid.tracing.anchor import Anchor
@@ -57,13 +57,13 @@ class Journal:
             self._write(connection.connection.cursor(), run, events)
 
     def write(self, run: str, events: Sequence[Event], *, durable: bool) -> None:
-        """Append facts in order in a transaction of their own: all of them or none."""
+        """Append facts in order, all of them or none; committed when this returns."""
         if any(event.call is not None for event in events):
             with self._store.write(durable=durable) as connection:
                 self.append(connection, run, events)
         elif events:
-            with self._store.driver(durable=durable) as cursor:
-                self._write(cursor, run, events)
+            work = partial(self._write, run=run, events=events)
+            self._store.together(work, durable=durable)
 
     def _write(self, cursor: DBAPICursor, run: str, events: Sequence[Event]) -> None:
         seq, prev = self._head(cursor, run)
@@ -115,18 +115,8 @@ class Journal:
 
     def rows(self, run: str) -> list[JournalRow]:
         """Return the facts of a run in order, with the content that is still there."""
-        journal, content = tables.journal, tables.content
-        query = (
-            select(journal, content.c.body, content.c.label)
-            .join_from(journal, content, journal.c.content == content.c.id, isouter=True)
-            .where(journal.c.run == run)
-            .order_by(journal.c.seq)
-        )
         with self._store.read() as connection:
-            found = connection.execute(query).all()
-            texts = (text for row in found for text in (row.actor, row.fact, row.label or ""))
-            known = subjects.tokens(connection, alias.aliases(texts))
-        return [_row(each, known) for each in found]
+            return list(recorded(connection, run))
 
     def content(self, ids: Iterable[str]) -> dict[str, dict[str, object]]:
         """Return the bodies that are still there, by content id."""
@@ -197,13 +187,6 @@ def _actor_fields(actor: Actor) -> dict[str, str]:
     return {**fields, "via": f"user:{actor.via}"} if actor.via is not None else fields
 
 
-@lru_cache(maxsize=1024)
-def _actor(recorded: str) -> Actor:
-    fields: dict[str, Any] = json.loads(recorded)
-    via = fields.pop("via", None)
-    return Actor(**fields, via=via.removeprefix("user:") if via is not None else None)
-
-
 def _actor_text(key: bytes, actor: Actor) -> tuple[str, dict[str, str]]:
     met: dict[str, str] = {}
     return alias.mask(key, canonical(_actor_fields(actor)), met), met
@@ -212,29 +195,3 @@ def _actor_text(key: bytes, actor: Actor) -> tuple[str, dict[str, str]]:
 def _label_text(key: bytes, label: Label) -> tuple[str, dict[str, str]]:
     met: dict[str, str] = {}
     return alias.mask(key, label.key, met), met
-
-
-def _row(found: Row[Any], known: Mapping[str, str]) -> JournalRow:
-    label = alias.unmask(found.label, known, unknown=None) if found.label else None
-    return JournalRow(
-        run=found.run,
-        seq=found.seq,
-        kind=EventKind(found.kind),
-        at=found.at,
-        actor=_actor(alias.unmask(found.actor, known)),
-        fact=json.loads(alias.unmask(found.fact, known)),
-        content=found.content,
-        prev=found.prev,
-        hash=found.hash,
-        body=json.loads(found.body) if found.body else None,
-        label=_label(label),
-    )
-
-
-@lru_cache(maxsize=1024)
-def _label(key: str | None) -> Label:
-    if key is None:
-        return EVERYONE
-    value = json.loads(key)
-    # Not `parse`: an alias of nobody is no token of a file, and matches no one.
-    return Label.of(value["allow"], value["deny"])

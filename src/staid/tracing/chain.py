@@ -6,22 +6,46 @@ whoever can write rows cannot also recompute them.
 
 from __future__ import annotations
 
-import hmac
+import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TypeAlias
+from functools import lru_cache
+from typing import TYPE_CHECKING, TypeAlias
 
 from staid.domain.canonical import canonical
+
+if TYPE_CHECKING:
+    from hashlib import _Hash  # pyright: ignore[reportPrivateUsage]  # has no public name
 from staid.tracing.anchor import Anchor
 
+BLOCK = 64
+"""Bytes that SHA-256 takes in at once."""
 GENESIS = "0" * 64
 """What the first row of a run, and the first seal, follow."""
 
 
 def keyed(key: bytes, value: object) -> str:
     """Return the keyed hash of a value's canonical form, as 64 hex digits."""
-    # The one-shot function: a third of the cost of an hmac object.
-    return hmac.digest(key, canonical(value).encode(), "sha256").hex()
+    inner, outer = _begun(key)
+    within = inner.copy()
+    within.update(canonical(value).encode())
+    over = outer.copy()
+    over.update(within.digest())
+    return over.hexdigest()
+
+
+@lru_cache(maxsize=16)
+def _begun(key: bytes) -> tuple[_Hash, _Hash]:
+    """Return HMAC's two hashes with the key taken in, as RFC 2104 allows to be kept.
+
+    A third of the cost of the standard library's function, which takes the key in for each value.
+    """
+    block = hashlib.sha256(key).digest() if len(key) > BLOCK else key
+    block = block.ljust(BLOCK, b"\0")
+    return (
+        hashlib.sha256(bytes(byte ^ 0x36 for byte in block)),
+        hashlib.sha256(bytes(byte ^ 0x5C for byte in block)),
+    )
 
 
 @dataclass(frozen=True, slots=True)

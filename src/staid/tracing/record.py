@@ -89,7 +89,8 @@ class Record:
     @property
     def kept(self) -> tuple[JournalRow, ...]:
         """The passages that the last search kept, best first."""
-        return tuple(r for r in self.all(EventKind.PASSAGE_KEPT) if r.seq > self.searched)
+        searched = self.searched
+        return tuple(r for r in self.all(EventKind.PASSAGE_KEPT) if r.seq > searched)
 
     @property
     def draft(self) -> tuple[JournalRow, ...]:

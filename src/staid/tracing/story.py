@@ -77,7 +77,9 @@ def tell(
         run=run,
         outcome=record.outcome,
         sentences=_sentences(record, decided),
-        steps=tuple(replace(step, decided=seq in step.facts) for step in _steps(record)),
+        steps=tuple(
+            replace(step, decided=True) if seq in step.facts else step for step in _steps(record)
+        ),
         basis=basis(record, origins or {}, tokens),
         spans=waterfall(record),
     )
