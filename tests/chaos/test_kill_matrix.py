@@ -130,6 +130,7 @@ def tamper(url: str, run: str, depth: int) -> None:
                 .values(digest=forged)
             )
         if depth >= 4:
+            connection.execute(tables.vote.delete())
             connection.execute(
                 tables.approval.delete().where(tables.approval.c.call == record.call.id)
             )

@@ -86,7 +86,7 @@ def test_expired_lease(world: GateWorld) -> None:
     """A silent executor's call is in doubt after its lease; a heartbeat prolongs the lease."""
     record = world.approved()
     lease = Lease("a", MINUTE)
-    world.ledger.claim(record.call.id, lease, digest=record.call.digest)
+    world.claim(record, lease)
     world.clock.move(MINUTE)
     assert world.ledger.heartbeat(record.call.id, lease)
     assert not world.ledger.heartbeat(record.call.id, Lease("b", MINUTE))
@@ -103,7 +103,7 @@ def test_expired_lease(world: GateWorld) -> None:
 def test_late_settle(world: GateWorld) -> None:
     """The executor itself may still say how it ended; nobody else may, and only once."""
     record = world.approved()
-    world.ledger.claim(record.call.id, Lease("a", MINUTE), digest=record.call.digest)
+    world.claim(record, Lease("a", MINUTE))
     world.clock.move(2 * MINUTE)
     world.ledger.sweep()
     with pytest.raises(CallMoved):
@@ -151,7 +151,7 @@ def test_reconcile(world: GateWorld, answer: Callable[[], object], state: CallSt
 
     world.tools[REFUND] = world.define(reconcile=probe)
     record = world.approved()
-    world.ledger.claim(record.call.id, Lease("a", MINUTE), digest=record.call.digest)
+    world.claim(record, Lease("a", MINUTE))
     world.clock.move(2 * MINUTE)
     swept = asyncio.run(world.gate.sweep())
     assert [r.state for r in swept.in_doubt] == [state]

@@ -75,7 +75,7 @@ def test_denied_call(world: GateWorld) -> None:
     assert (record.ruling.rule, record.approval) == ("constraint:amount", None)
     assert world.execute(record).state is CallState.DENIED
     with pytest.raises(CallMoved):
-        world.ledger.claim(record.call.id, Lease("x"), digest=record.call.digest)
+        world.claim(record, Lease("x"))
     assert world.effects == []
 
 
@@ -222,13 +222,12 @@ def test_approval_survives_ninety_days_once_given(world: GateWorld) -> None:
 def test_one_claim(world: GateWorld) -> None:
     """A second claim finds the call moved, before and after the first is settled."""
     record = world.approved()
-    digest = record.call.digest
-    world.ledger.claim(record.call.id, Lease("a"), digest=digest)
+    world.claim(record, Lease("a"))
     with pytest.raises(CallMoved, match="executing"):
-        world.ledger.claim(record.call.id, Lease("b"), digest=digest)
+        world.claim(record, Lease("b"))
     world.ledger.settle(record.call.id, "a", Settlement(Move.SUCCEED))
     with pytest.raises(CallMoved, match="done"):
-        world.ledger.claim(record.call.id, Lease("b"), digest=digest)
+        world.claim(record, Lease("b"))
 
 
 def test_claims_race(world: GateWorld) -> None:
@@ -239,7 +238,7 @@ def test_claims_race(world: GateWorld) -> None:
     def claim(number: int) -> bool:
         start.wait()
         try:
-            world.ledger.claim(record.call.id, Lease(f"e{number}"), digest=record.call.digest)
+            world.claim(record, Lease(f"e{number}"))
         except CallMoved:
             return False
         return True

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum, StrEnum
 
+from staid.domain.bound import Bound, Change, Vote
 from staid.domain.canonical import Json, digest
+from staid.domain.demand import Demand
 from staid.domain.ids import ApprovalId, CallId, RunId
 
 
@@ -102,6 +104,12 @@ class CallRecord:
     error: str | None = None
     executor: str | None = None
     lease_until: datetime | None = None
+    replaces: CallId | None = None
+    """The call that a person changed into this one."""
+    replaced_by: CallId | None = None
+    """What a person changed this call into; it never runs itself."""
+    edited_by: str | None = None
+    """Who changed an earlier call into this one; upstream of it from then on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,3 +136,37 @@ class ApprovalRecord:
     decision: str | None = None
     reason: str | None = None
     preview: str | None = None
+    bound: Bound | None = None
+    """What it is bound to beside the arguments; None: of a release that did not record it."""
+    demand: Demand | None = None
+    """What it asks of approvers; None: of a release that did not record it, or erased."""
+    round: int = 1
+    """Counts up whenever a decision became void."""
+    changes: tuple[Change, ...] = ()
+    """Why the last decision became void: what was not any more as it had been shown."""
+    votes: tuple[Vote, ...] = ()
+    """What people said so far, in every round."""
+    replaces: CallId | None = None
+    """The call that a person changed into this one."""
+    replaced_by: CallId | None = None
+    """What a person changed this call into."""
+    edited_by: str | None = None
+
+    @property
+    def binding(self) -> str:
+        """Digest of everything that was shown: a decision on anything else decides nothing."""
+        return self.digest if self.bound is None else self.bound.digest(self.digest)
+
+    @property
+    def asks(self) -> Demand:
+        """What it asks of approvers."""
+        return self.demand or Demand(self.approvers)
+
+    @property
+    def said_yes(self) -> tuple[Vote, ...]:
+        """The approvals that count: of this round, on what is shown now."""
+        return tuple(
+            vote
+            for vote in self.votes
+            if (vote.round, vote.binding, vote.decision) == (self.round, self.binding, "approve")
+        )

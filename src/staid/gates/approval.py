@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 from staid.domain.call import ApprovalRecord, CallState, call_digest
 from staid.domain.errors import (
+    AlreadyVoted,
     ApprovalDecided,
     ApprovalExpired,
     ApprovalMismatch,
     ApproverNotAllowed,
 )
 from staid.domain.principal import Principal
+from staid.gates.demand import objection
 
 Decision: TypeAlias = Literal["approve", "deny"]
 """What a human can say to a request."""
@@ -30,6 +32,7 @@ class Move(StrEnum):
     DENY = "deny"
     EXPIRE = "expire"
     REVOKE = "revoke"
+    RECONSIDER = "reconsider"
     CLAIM = "claim"
     SUCCEED = "succeed"
     FAIL = "fail"
@@ -47,6 +50,8 @@ _TABLE = MappingProxyType(
         (CallState.PENDING, Move.EXPIRE): CallState.EXPIRED,
         (CallState.PENDING, Move.REVOKE): CallState.REVOKED,
         (CallState.APPROVED, Move.REVOKE): CallState.REVOKED,
+        # What was approved is not what would run now: the decision is void, nothing was executed.
+        (CallState.APPROVED, Move.RECONSIDER): CallState.PENDING,
         (CallState.APPROVED, Move.CLAIM): CallState.EXECUTING,
         (CallState.EXECUTING, Move.SUCCEED): CallState.DONE,
         (CallState.EXECUTING, Move.FAIL): CallState.FAILED,
@@ -75,33 +80,61 @@ def target(happened: Move) -> CallState:
 
 
 def check_decision(
-    approval: ApprovalRecord, approver: Principal, now: datetime, seen: str | None = None
+    approval: ApprovalRecord,
+    approver: Principal,
+    now: datetime,
+    seen: str | None = None,
+    *,
+    decision: Decision = "approve",
 ) -> None:
     """Raise a coded error unless this approver may decide this approval now.
 
-    `seen` is the digest of what the approver looked at, where the caller knows it.
-    Raises `ApproverNotAllowed`, `ApprovalDecided`, `ApprovalExpired`, `ApprovalMismatch`.
+    `seen` is the digest of what the approver looked at, where the caller knows it. Raises
+    `ApproverNotAllowed`, `ApprovalDecided`, `ApprovalExpired`, `ApprovalMismatch`, `AlreadyVoted`.
     """
-    _check_approver(approval, approver)
+    _check_approver(approval, approver, now, approving=decision == "approve")
     if approval.state is CallState.EXPIRED:
         raise ApprovalExpired(approval=approval.id, at=approval.expires_at.isoformat())
     if approval.state is not CallState.PENDING:
-        decision, by = approval.decision or approval.state.value, approval.decided_by or "Staid"
-        raise ApprovalDecided(approval=approval.id, decision=decision, by=by)
+        said, by = approval.decision or approval.state.value, approval.decided_by or "Staid"
+        raise ApprovalDecided(approval=approval.id, decision=said, by=by)
     if now >= approval.expires_at:
         raise ApprovalExpired(approval=approval.id, at=approval.expires_at.isoformat())
     held = call_digest(approval.call.tool, approval.call.arguments)
-    if held != approval.digest or (seen is not None and seen != approval.digest):
+    if held != approval.digest or (seen is not None and seen not in _shown(approval)):
         raise ApprovalMismatch(approval=approval.id)
+    if decision == "approve" and approver.token in {vote.by for vote in approval.said_yes}:
+        raise AlreadyVoted(approver=approver.token, approval=approval.id)
 
 
-def _check_approver(approval: ApprovalRecord, approver: Principal) -> None:
-    detail = ""
+def sufficient(approval: ApprovalRecord) -> bool:
+    """Return whether enough distinct people approved what is shown now."""
+    return len({vote.by for vote in approval.said_yes}) >= approval.asks.quorum
+
+
+def waited(approval: ApprovalRecord, now: datetime) -> timedelta:
+    """Return how long a request has been waiting."""
+    return now - approval.requested_at
+
+
+def _shown(approval: ApprovalRecord) -> set[str]:
+    """Return the digests that stand for what is shown now.
+
+    The call's own digest stands for it only until something beside the arguments changed.
+    """
+    return {approval.binding, approval.digest} if approval.round == 1 else {approval.binding}
+
+
+def _check_approver(
+    approval: ApprovalRecord, approver: Principal, now: datetime, *, approving: bool
+) -> None:
+    detail: str | None
     if approver.kind != "user":
         detail = f"only a user decides, and this is of kind {approver.kind}"
     elif approver.token in approval.requested_by:
         detail = "it asked for this call itself, or acts upstream of the request"
-    elif approval.approvers and not approval.approvers & approver.tokens:
-        detail = f"this takes one of {', '.join(sorted(approval.approvers))}"
+    else:
+        length = waited(approval, now)
+        detail = objection(approval.asks, approver.tokens, length, approving=approving)
     if detail:
         raise ApproverNotAllowed(approver=approver.token, approval=approval.id, detail=detail)

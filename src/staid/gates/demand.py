@@ -1,101 +1,20 @@
-"""What a request asks of those who decide: who, how many, up to which amount, until when.
+"""What a request asks of those who decide, as rules add to it, and who satisfies it.
 
-Rules only ever add to it. An approver satisfies the tool's own terms and those of every rule that
-asked, so that no rule can weaken another whatever their order.
+Rules only ever add. An approver satisfies the tool's own terms and those of every rule that asked,
+so that no rule can weaken another whatever their order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
-from typing import Any
 
-from staid.domain.canonical import Json, decimal_text
+from staid.domain.canonical import decimal_text
+from staid.domain.demand import WEEK, Demand, Terms
 
-WEEK = timedelta(days=7)
-"""How long a request waits unless its tool says otherwise."""
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """What one rule asks of an approver; an empty field asks nothing."""
-
-    approvers: frozenset[str] = frozenset()
-    """The approver holds one of these tokens; empty: any user who is not upstream."""
-    quorum: int = 1
-    """How many distinct humans must approve."""
-    ceilings: Mapping[str, Decimal] = field(default_factory=dict[str, Decimal])
-    """Token -> the most its holder may approve; where any is given, an approver needs one."""
-    expires_after: timedelta | None = None
-    escalate_after: timedelta | None = None
-    """After this long `escalate_to` may approve, too."""
-    escalate_to: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class Demand:
-    """What a request asks of those who decide it."""
-
-    approvers: frozenset[str] = frozenset()
-    """An approver holds one of these tokens; empty: any user who is not upstream."""
-    quorum: int = 1
-    """How many distinct humans must approve."""
-    amount: Decimal | None = None
-    """What is at stake, for the ceilings."""
-    ceilings: Mapping[str, Decimal] = field(default_factory=dict[str, Decimal])
-    """Token -> the most its holder may approve; where any is given, an approver needs one."""
-    expires_after: timedelta = WEEK
-    escalate_after: timedelta | None = None
-    """After this long `escalate_to` may approve, too."""
-    escalate_to: frozenset[str] = frozenset()
-    also: tuple[Terms, ...] = ()
-    """Terms of further rules: an approver satisfies every one of them, too."""
-
-    @property
-    def own(self) -> Terms:
-        """The demand's own terms, without those of further rules."""
-        return Terms(
-            self.approvers,
-            self.quorum,
-            self.ceilings,
-            self.expires_after,
-            self.escalate_after,
-            self.escalate_to,
-        )
-
-    def escalated(self, waited: timedelta) -> frozenset[str]:
-        """Return whom the request has been widened to after waiting this long."""
-        return frozenset(
-            token
-            for terms in (self.own, *self.also)
-            if _late(terms, waited)
-            for token in terms.escalate_to
-        )
-
-    def as_json(self) -> dict[str, Json]:
-        """Return the demand as plain values, as the ledger keeps it."""
-        return {
-            **_terms_json(self.own),
-            "amount": decimal_text(self.amount) if self.amount is not None else None,
-            "also": [_terms_json(terms) for terms in self.also],
-        }
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Demand:
-        """Read what `as_json` returned."""
-        own = _terms(value)
-        return cls(
-            own.approvers,
-            own.quorum,
-            Decimal(value["amount"]) if value["amount"] is not None else None,
-            own.ceilings,
-            own.expires_after or WEEK,
-            own.escalate_after,
-            own.escalate_to,
-            tuple(_terms(each) for each in value["also"]),
-        )
+__all__ = ["WEEK", "Demand", "Terms", "objection", "tightened"]
 
 
 def tightened(demand: Demand, terms: Terms) -> Demand:
@@ -131,7 +50,7 @@ def objection(
 
 
 def _strangers(terms: Terms, tokens: frozenset[str], waited: timedelta) -> Iterator[str]:
-    taken = terms.approvers | terms.escalate_to if _late(terms, waited) else terms.approvers
+    taken = terms.approvers | terms.escalate_to if terms.late(waited) else terms.approvers
     if terms.approvers and not taken & tokens:
         yield f"this takes one of {', '.join(sorted(taken))}"
 
@@ -150,37 +69,3 @@ def _ceilings(terms: Terms, tokens: frozenset[str], amount: Decimal | None) -> I
 
 def _most(ceilings: Iterable[Decimal]) -> Decimal | None:
     return max(ceilings, default=None)
-
-
-def _late(terms: Terms, waited: timedelta) -> bool:
-    return terms.escalate_after is not None and waited >= terms.escalate_after
-
-
-def _terms_json(terms: Terms) -> dict[str, Json]:
-    return {
-        "approvers": sorted(terms.approvers),
-        "quorum": terms.quorum,
-        "ceilings": {token: decimal_text(most) for token, most in sorted(terms.ceilings.items())},
-        "expires_after": _seconds(terms.expires_after),
-        "escalate_after": _seconds(terms.escalate_after),
-        "escalate_to": sorted(terms.escalate_to),
-    }
-
-
-def _terms(value: Mapping[str, Any]) -> Terms:
-    return Terms(
-        frozenset(value["approvers"]),
-        value["quorum"],
-        {token: Decimal(most) for token, most in value["ceilings"].items()},
-        _length(value["expires_after"]),
-        _length(value["escalate_after"]),
-        frozenset(value["escalate_to"]),
-    )
-
-
-def _seconds(length: timedelta | None) -> int | None:
-    return None if length is None else int(length.total_seconds())
-
-
-def _length(seconds: int | None) -> timedelta | None:
-    return None if seconds is None else timedelta(seconds=seconds)

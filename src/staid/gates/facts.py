@@ -27,19 +27,27 @@ def _content(call: ToolCall, label: Label | None, body: Mapping[str, Json]) -> C
 
 
 def proposed(
-    call: ToolCall, at: datetime, label: Label | None, traced: Sequence[Traced] = ()
+    call: ToolCall,
+    at: datetime,
+    label: Label | None,
+    traced: Sequence[Traced] = (),
+    actor: Actor | None = None,
+    replaces: str | None = None,
 ) -> Event:
     """Return the fact that a model, or guarded code, proposed a call, and whence its values come.
 
-    Places in the fact, words in the content.
+    Places in the fact, words in the content. `actor` is the person who made it of the call it
+    `replaces`.
     """
     fact: dict[str, Json] = {"call": call.id, "tool": call.tool, "digest": call.digest}
+    if replaces is not None:
+        fact["replaces"] = replaces
     body: dict[str, Json] = {"arguments": dict(call.arguments)}
     if any(found.origin is not Origin.UNKNOWN for found in traced):
         fact["origins"] = [found.as_fact() for found in traced]
         body["provenance"] = [found.as_json() for found in traced]
-    actor = Actor("agent", call.agent)
-    return Event(EventKind.CALL_PROPOSED, at, actor, fact, _content(call, label, body))
+    by = actor or Actor("agent", call.agent)
+    return Event(EventKind.CALL_PROPOSED, at, by, fact, _content(call, label, body))
 
 
 def ruled(
@@ -74,6 +82,8 @@ def requested(approval: ApprovalRecord, at: datetime, label: Label | None) -> Ev
         "approval": approval.id,
         "rule": approval.rule,
         "digest": approval.digest,
+        "binding": approval.binding,
+        "quorum": approval.asks.quorum,
         "expires_at": timestamp(approval.expires_at),
     }
     body: dict[str, Json] = {"message": approval.message, "preview": approval.preview}
@@ -89,9 +99,58 @@ def decided(
         "approval": approval.id,
         "decision": decision,
         "digest": approval.digest,
+        "binding": approval.binding,
     }
     content = _content(approval.call, None, {"reason": reason}) if reason else None
     return Event(EventKind.APPROVAL_DECIDED, at, actor, fact, content)
+
+
+def voted(approval: ApprovalRecord, at: datetime, actor: Actor, reason: str) -> Event:
+    """Return the fact that one person approved where it takes more."""
+    fact: dict[str, Json] = {
+        "call": approval.call.id,
+        "approval": approval.id,
+        "round": approval.round,
+        "votes": len(approval.said_yes),
+        "quorum": approval.asks.quorum,
+        "binding": approval.binding,
+    }
+    content = _content(approval.call, None, {"reason": reason}) if reason else None
+    return Event(EventKind.APPROVAL_VOTED, at, actor, fact, content)
+
+
+def reconsidered(approval: ApprovalRecord, at: datetime) -> Event:
+    """Return the fact that a decision became void; what changed is in the content."""
+    fact: dict[str, Json] = {
+        "call": approval.call.id,
+        "approval": approval.id,
+        "round": approval.round,
+        "parts": [change.part for change in approval.changes],
+        "decision": "reconsider",
+        "digest": approval.digest,
+        "binding": approval.binding,
+    }
+    body: dict[str, Json] = {"changes": [change.as_json() for change in approval.changes]}
+    return Event(
+        EventKind.APPROVAL_RECONSIDERED, at, GATE, fact, _content(approval.call, None, body)
+    )
+
+
+def escalated(approval: ApprovalRecord, at: datetime) -> Event:
+    """Return the fact that others may decide from now on, too."""
+    fact: dict[str, Json] = {"call": approval.call.id, "approval": approval.id}
+    return Event(EventKind.APPROVAL_ESCALATED, at, GATE, fact)
+
+
+def edit_refused(approval: ApprovalRecord, ruling: Ruling, at: datetime, actor: Actor) -> Event:
+    """Return the fact that a person wanted a call otherwise, and a bound does not allow that."""
+    fact: dict[str, Json] = {
+        "call": approval.call.id,
+        "approval": approval.id,
+        "refused": ruling.rule,
+    }
+    content = _content(approval.call, None, {"message": ruling.message})
+    return Event(EventKind.APPROVAL_EDITED, at, actor, fact, content)
 
 
 def claimed(call: ToolCall, lease: Lease, at: datetime) -> Event:

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from staid.domain.bound import Bound, Reading
 from staid.domain.call import ApprovalRecord, CallRecord, CallState, Ruling, ToolCall
 from staid.domain.canonical import Json
+from staid.domain.demand import Demand
 from staid.domain.events import Event
 from staid.domain.ids import ApprovalId, CallId, RunId
 from staid.domain.label import Label
@@ -29,6 +31,18 @@ class Lease:
 
 
 @dataclass(frozen=True, slots=True)
+class Edit:
+    """The request that a person takes back by proposing the call otherwise."""
+
+    approval: ApprovalId
+    editor: Principal
+    reason: str = ""
+    seen: str | None = None
+    """Digest of what the editor looked at."""
+    via: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Proposal:
     """A call to be recorded with its ruling."""
 
@@ -37,9 +51,10 @@ class Proposal:
     """Pure; asked inside the transaction with the totals of every slot in `draws`."""
     draws: tuple[Draw, ...] = ()
     upstream: frozenset[str] = frozenset()
-    approvers: frozenset[str] = frozenset()
-    expires_after: timedelta = timedelta(days=7)
-    preview: str | None = None
+    demand: Demand = field(default_factory=Demand)
+    """What it asks of those who decide, where the ruling is to ask."""
+    bound: Bound = field(default_factory=Bound)
+    """What an approval of it is bound to beside the arguments."""
     label: Label | None = None
     """Who may read arguments and result; None: the asker alone."""
     at: datetime | None = None
@@ -85,6 +100,14 @@ class Ledger(Protocol):
         """
         ...
 
+    def edit(self, proposal: Proposal, edit: Edit) -> CallRecord:
+        """Record a call that a person makes of one that waits, which ends in its place.
+
+        Raises what `decide` raises, and `EditDenied` where the changed call is out of bounds; then
+        the request waits on as it was.
+        """
+        ...
+
     def record_read(
         self, proposal: Proposal, settlement: Settlement, *, earlier: Sequence[Event] = ()
     ) -> CallRecord:
@@ -108,16 +131,23 @@ class Ledger(Protocol):
         via: str | None = None,
         earlier: Sequence[Event] = (),
     ) -> ApprovalRecord:
-        """Record a human decision; executes nothing."""
+        """Record what a person says; executes nothing. One no denies, enough yeses approve."""
         ...
 
     def claim(
-        self, call: CallId, lease: Lease, *, digest: str, earlier: Sequence[Event] = ()
+        self,
+        call: CallId,
+        lease: Lease,
+        *,
+        digest: str,
+        reading: Reading | None = None,
+        earlier: Sequence[Event] = (),
     ) -> CallRecord:
         """Take the one right to execute; durable when this returns.
 
-        Raises `CallMoved` where somebody else has it, `ApprovalMismatch` unless `digest` is what
-        was proposed, approved and recorded.
+        `reading` is what an approval is bound to as it is now: unless it is what was approved the
+        call is `PENDING` again, with what changed. Raises `CallMoved` where somebody else has the
+        right, `ApprovalMismatch` unless `digest` is what was proposed, approved and recorded.
         """
         ...
 

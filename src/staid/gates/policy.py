@@ -37,6 +37,7 @@ _STAGES = (
     "budget",
     "policy",
     "preview",
+    "fingerprint",
     "approval",
     "bounds",
 )

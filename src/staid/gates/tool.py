@@ -18,10 +18,13 @@ from pydantic_core import to_jsonable_python
 
 from staid.domain.call import Effect
 from staid.domain.canonical import Json, decimal_text
+from staid.domain.demand import WEEK, Demand, Terms
 from staid.domain.errors import ToolInvalid
 from staid.domain.ids import CallId, RunId
 from staid.domain.message import ToolSpec
 from staid.gates.budget import Budget, duration
+from staid.gates.terms import Asked, amount_of, terms_of
+from staid.gates.version import code_version, schema_version
 
 Predicate: TypeAlias = Callable[[Any], bool]
 """Over the params model; anything but a plain True or False, an exception included, is `deny`."""
@@ -66,10 +69,11 @@ class Tool:
     requires_approval: bool | Predicate
     budgets: tuple[Budget, ...]
     constraints: tuple[Constraint, ...]
-    approvers: frozenset[str]
-    """An approver holds one of these tokens; empty: any user who is not upstream."""
+    terms: Terms
+    """Who approves, how many of them, up to which amount and until when."""
+    amount: str | None
+    """The argument that is at stake, for the ceilings."""
     timeout: timedelta
-    expires_after: timedelta
     evidence: bool
     """Whether results count as evidence an answer may rest on."""
     preview: Callable[..., object] | None
@@ -83,8 +87,40 @@ class Tool:
         default_factory=dict[str, Callable[..., object]]
     )
     """Name of a record -> what reads it: takes the params, sync or async, without effect."""
+    version: str = ""
+    """Version of the handler; an approval is bound to it."""
+    fingerprint: Callable[..., object] | None = None
+    """Takes the params; returns the state of the world that an approval rests on; no effect."""
     in_agent: bool = False
     """Whether only the process of the agent that proposed a call can carry it out."""
+
+    @property
+    def approvers(self) -> frozenset[str]:
+        """An approver holds one of these tokens; empty: any user who is not upstream."""
+        return self.terms.approvers
+
+    @property
+    def expires_after(self) -> timedelta:
+        """How long a request waits before it is a no."""
+        return self.terms.expires_after or WEEK
+
+    @property
+    def schema(self) -> str:
+        """Digest of the JSON Schema of the parameters; an approval is bound to it."""
+        return schema_version(self.params)
+
+    def demand(self, arguments: Mapping[str, Json], approvers: frozenset[str]) -> Demand:
+        """Return what a call asks of those who decide; `approvers` where the tool names none."""
+        terms = self.terms
+        return Demand(
+            terms.approvers or approvers,
+            terms.quorum,
+            amount_of(arguments, self.amount),
+            terms.ceilings,
+            self.expires_after,
+            terms.escalate_after,
+            terms.escalate_to,
+        )
 
     @property
     def spec(self) -> ToolSpec:
@@ -129,6 +165,13 @@ def define(  # noqa: PLR0913 - one keyword per property of a tool is the interfa
     reconcile: Callable[..., object] | None = None,
     trusted: bool | Iterable[str] = False,
     lookups: Mapping[str, Callable[..., object]] | None = None,
+    version: str | None = None,
+    fingerprint: Callable[..., object] | None = None,
+    quorum: int = 1,
+    amount: str | None = None,
+    ceilings: Mapping[str, Decimal | int | str] | None = None,
+    escalate_after: str | timedelta | None = None,
+    escalate_to: str | Sequence[str] = (),
     in_agent: bool = False,
 ) -> Tool:
     """Return a tool that can work, or raise `ToolInvalid` saying what is wrong.
@@ -136,12 +179,14 @@ def define(  # noqa: PLR0913 - one keyword per property of a tool is the interfa
     `requires_approval` unset means: only for irreversible effects. `evidence` unset means: only for
     reads. `trusted`: results are records that no outsider writes, whole or by these fields.
     `lookups` are the records that rules of the policy may look into. The params model is the
-    annotation of the handler's first parameter unless given.
+    annotation of the handler's first parameter unless given. `version` unset means: a digest of
+    the handler's code.
     """
     if not _NAME.fullmatch(name):
         raise ToolInvalid(tool=name, detail="a name looks like refund.issue")
     kind = _effect(name, effect)
     model, takes_call = _shape(name, handler, params)
+    asked = Asked(approvers, quorum, ceilings or {}, expires_after, escalate_after, escalate_to)
     return Tool(
         name=name,
         effect=kind,
@@ -153,14 +198,16 @@ def define(  # noqa: PLR0913 - one keyword per property of a tool is the interfa
         requires_approval=_approval(name, kind, requires_approval),
         budgets=_budgets(name, budget, model),
         constraints=_constraints(name, constraints),
-        approvers=_approvers(name, approvers),
+        terms=terms_of(name, model, amount, asked),
+        amount=amount,
         timeout=_duration(name, timeout),
-        expires_after=_duration(name, expires_after),
         evidence=kind is Effect.READ if evidence is None else evidence,
         preview=preview,
         reconcile=reconcile,
         trusted=_trusted(name, trusted),
         lookups=dict(lookups or {}),
+        version=code_version(handler) if version is None else version,
+        fingerprint=fingerprint,
         in_agent=in_agent,
     )
 
@@ -284,14 +331,3 @@ def _trusted(tool: str, trusted: bool | Iterable[str]) -> bool | frozenset[str]:
     if not all(fields):
         raise ToolInvalid(tool=tool, detail="`trusted` names fields of the result, none of them ''")
     return fields
-
-
-def _approvers(tool: str, approvers: str | Sequence[str]) -> frozenset[str]:
-    tokens = frozenset([approvers] if isinstance(approvers, str) else approvers)
-    for token in tokens:
-        kind, _, name = token.partition(":")
-        if kind not in {"user", "group"} or not name:
-            raise ToolInvalid(
-                tool=tool, detail=f"{token!r} is no approver; write user:lead or group:leads"
-            )
-    return tokens

@@ -82,7 +82,9 @@ async def decide(
         reason=reason,
         seen=seen,
     )
-    outcome = await carry_on(project, found.run) if resume else None
+    # Where it takes further votes the run still waits.
+    over = found.state is not CallState.PENDING
+    outcome = await carry_on(project, found.run) if resume and over else None
     return Decided(await off_loop(project.wiring.ledger.approval, found.id), outcome)
 
 

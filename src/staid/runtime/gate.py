@@ -23,14 +23,15 @@ from staid.gates.approval import Decision
 from staid.gates.policy import (
     EVERY_TOOL,
 )
+from staid.runtime.gate_edit import Editing
 from staid.runtime.gate_parts import LEASE
-from staid.runtime.gate_propose import Proposer, Proposing
+from staid.runtime.gate_propose import Proposer
 from staid.runtime.gate_sweep import Sweeping
 
 __all__ = ["LEASE", "Gate", "Proposer"]
 
 
-class Gate(Proposing, Sweeping):
+class Gate(Editing, Sweeping):
     """Rules on every call, and runs each allowed or approved one at most once."""
 
     async def decide(
@@ -43,7 +44,7 @@ class Gate(Proposing, Sweeping):
         seen: str | None = None,
         via: str | None = None,
     ) -> ApprovalRecord:
-        """Record a human decision; executes nothing. `seen` is the digest that was looked at."""
+        """Record what a person says; executes nothing. `seen` is the digest that was looked at."""
         return await asyncio.to_thread(
             self._ledger.decide,
             ApprovalId(approval),

@@ -29,6 +29,7 @@ from staid.gates.policy import (
 )
 from staid.gates.tool import Call, Tool
 from staid.runtime.gate_parts import GateParts
+from staid.runtime.gate_witness import read
 from staid.runtime.handlers import invoke, settlement_of
 
 
@@ -39,12 +40,15 @@ class Executions(GateParts):
         """Claim, execute and settle a call that may run: at most once, whatever happens.
 
         Returns the record as it stands where it may not run (any more): denied, pending, done, …
+        A call that a person changed is carried out as what it was changed into.
         Raises `ApprovalMismatch` where what would run is not what was approved, and `ToolUnknown`.
         """
         return await self._whole(self._execute(CallId(call), earlier))
 
     async def _execute(self, call: CallId, earlier: Sequence[Event]) -> CallRecord:
         record = await asyncio.to_thread(self._ledger.get, call)
+        while record.replaced_by is not None:
+            record = await asyncio.to_thread(self._ledger.get, record.replaced_by)
         if record.state is not CallState.APPROVED:
             return record
         asked = record.call
@@ -56,17 +60,29 @@ class Executions(GateParts):
         lease = self._lease()
         try:
             if bounds.severity is Severity.DENY:
-                return await asyncio.to_thread(self._ledger.revoke, call, bounds, earlier=earlier)
+                return await asyncio.to_thread(
+                    self._ledger.revoke, asked.id, bounds, earlier=earlier
+                )
             if tool.effect is Effect.READ and record.approval is None:
                 return await self._look(prepared, record, lease, earlier)
-            # The digest of what this process would run, not the one that is stored.
-            digest = replace(asked, arguments=prepared.arguments).digest
-            record = await asyncio.to_thread(
-                self._ledger.claim, call, lease, digest=digest, earlier=earlier
-            )
+            record = await self._claim(prepared, record, lease, earlier)
         except CallMoved:
-            return await asyncio.to_thread(self._ledger.get, call)
-        return await self._run(prepared, record, lease, None)
+            return await asyncio.to_thread(self._ledger.get, asked.id)
+        # Where what was approved is not what would run, it waits for a human again.
+        mine = record.state is CallState.EXECUTING
+        return await self._run(prepared, record, lease, None) if mine else record
+
+    async def _claim(
+        self, prepared: Prepared, record: CallRecord, lease: Lease, earlier: Sequence[Event]
+    ) -> CallRecord:
+        """Claim the call, held against everything its approval rests on, read right before."""
+        asked = record.call
+        reading = await read(prepared, self._policy.version) if record.approval else None
+        # The digest of what this process would run, not the one that is stored.
+        digest = replace(asked, arguments=prepared.arguments).digest
+        return await asyncio.to_thread(
+            self._ledger.claim, asked.id, lease, digest=digest, reading=reading, earlier=earlier
+        )
 
     async def _run(
         self, prepared: Prepared, record: CallRecord, lease: Lease, label: Label | None

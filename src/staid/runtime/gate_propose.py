@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from functools import reduce
 
 from staid.domain.call import (
     CallRecord,
@@ -15,23 +15,24 @@ from staid.domain.call import (
     Severity,
     ToolCall,
 )
+from staid.domain.demand import Demand
 from staid.domain.events import Event
 from staid.domain.ids import CallId, RunId
 from staid.domain.label import Label
 from staid.domain.message import ProposedCall
 from staid.domain.principal import Principal
+from staid.gates.demand import tightened
 from staid.gates.ledger import Proposal
 from staid.gates.policy import (
     Prepared,
     Snapshot,
-    most_severe,
     prepare,
     rule,
-    rulings,
+    terms,
 )
 from staid.gates.provenance import Texts, Traced, origins, trace, unknown
 from staid.runtime.gate_execute import Executions
-from staid.runtime.handlers import called
+from staid.runtime.gate_witness import witnessed
 from staid.runtime.records import looked_up
 
 
@@ -163,7 +164,7 @@ class Proposing(Executions):
         tool = prepared.tool
         traced = proposer.trace(prepared) if traced is None else traced
         snapshot = await looked_up(prepared, self._known(proposer, traced))
-        preview, prepared = await _previewed(prepared, snapshot)
+        bound, prepared = await witnessed(prepared, snapshot)
         call = CallId(self._ids.new("cal"))
         return Proposal(
             call=ToolCall(
@@ -179,9 +180,8 @@ class Proposing(Executions):
             rule=lambda totals: rule(prepared, replace(snapshot, totals=totals)),
             draws=prepared.draws,
             upstream=proposer.upstream,
-            approvers=(tool.approvers if tool else frozenset[str]()) or self._approvers,
-            expires_after=tool.expires_after if tool else timedelta(days=7),
-            preview=preview,
+            demand=self._demand(prepared, snapshot),
+            bound=bound,
             label=proposer.label,
             at=snapshot.now,
             effect=tool is not None and tool.effect is not Effect.READ,
@@ -189,20 +189,11 @@ class Proposing(Executions):
             snapshot=snapshot,
         )
 
-
-async def _previewed(prepared: Prepared, snapshot: Snapshot) -> tuple[str | None, Prepared]:
-    """Return what the approver will see; a preview that fails denies, for nobody could look."""
-    tool = prepared.tool
-    if tool is None or tool.preview is None:
-        return None, prepared
-    undrawn = replace(prepared, draws=())
-    if most_severe(rulings(undrawn, snapshot)).severity is not Severity.ASK:
-        return None, prepared
-    try:
-        return str(await called(tool.preview, prepared.params)), prepared
-    except Exception as error:  # noqa: BLE001 - whatever a preview raises is `deny`
-        message = f"The preview for the approver failed: {type(error).__name__}."
-        return None, replace(prepared, fault=Ruling(Severity.DENY, "preview", message))
+    def _demand(self, prepared: Prepared, snapshot: Snapshot) -> Demand:
+        """Return what the tool, and every rule of the policy that asks, want of approvers."""
+        tool = prepared.tool
+        own = tool.demand(prepared.arguments, self._approvers) if tool else Demand()
+        return reduce(tightened, terms(prepared, snapshot), own)
 
 
 def _plain_read(prepared: Prepared, ruling: Ruling) -> bool:

@@ -48,6 +48,7 @@ from staid.domain.message import ProposedCall
 from staid.domain.principal import Principal
 from staid.gates.params import Invalid, canonical_arguments, dump
 from staid.gates.tool import Tool, define
+from staid.gates.version import code_version
 from staid.runtime.gate import Gate, Proposer
 
 P = ParamSpec("P")
@@ -120,8 +121,9 @@ class Guard:
 
         def guard(function: Callable[P, R]) -> Callable[P, R]:
             model = _model(name, function)
-            given: dict[str, Any] = {"params": model, **_described(function), **options}
-            tool = define(_handler(function), name, **given)
+            known: dict[str, Any] = {"params": model, "version": code_version(function)}
+            known |= {**_described(function), **options}
+            tool = define(_handler(function), name, **known)
             self._register(tool)
             self._guarded.add(name)
             return self._wrap(tool, function)

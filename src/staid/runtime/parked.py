@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
+from staid.domain.call import CallRecord
 from staid.domain.canonical import Json
 from staid.domain.errors import StaidError
+from staid.domain.ids import CallId
 from staid.domain.message import Message, ProposedCall
 from staid.runtime.prompt import message_json
 
@@ -29,6 +31,16 @@ class ParkedTurn:
     rounds: int
     known: tuple[str, ...] | None = None
     """Ids of every call of the run so far; None in what an earlier release stored."""
+
+    def edited(self, records: Iterable[CallRecord]) -> ParkedTurn:
+        """Return the same turn, waiting for what people changed its calls into meanwhile."""
+        became = {r.call.id: r.replaced_by for r in records if r.replaced_by is not None}
+
+        def now(calls: tuple[str, ...]) -> tuple[str, ...]:
+            return tuple(_last(call, became) for call in calls)
+
+        known = now(self.known) if self.known is not None else None
+        return replace(self, waiting=now(self.waiting), known=known)
 
     def to_json(self) -> Mapping[str, Json]:
         """Return the stored form."""
@@ -65,6 +77,12 @@ class ParkedTurn:
             rounds=state["rounds"],
             known=tuple(known) if known is not None else None,
         )
+
+
+def _last(call: str, became: Mapping[CallId, CallId]) -> str:
+    while (following := became.get(CallId(call))) is not None:
+        call = following
+    return call
 
 
 def _message(value: Mapping[str, Any]) -> Message:

@@ -92,7 +92,9 @@ class Turn:
         self._compare()
         self.rounds = parked.rounds
         await self._flush()
-        self.calls = list(await self.parts.off_loop(self.parts.gate.records, self.run))
+        recorded = await self.parts.off_loop(self.parts.gate.records, self.run)
+        parked = parked.edited(recorded)
+        self.calls = [record for record in recorded if record.replaced_by is None]
         self._find_cut(parked)
         await self._settle([r for r in self.calls if r.call.id in parked.waiting])
         if self._waits:

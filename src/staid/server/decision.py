@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from staid.domain.call import ApprovalRecord
+from staid.domain.call import ApprovalRecord, CallState
 from staid.domain.errors import StaidError, UsageInvalid
 from staid.domain.outcome import Outcome
 from staid.project.deciding import carry_on, record_decision
@@ -38,7 +38,7 @@ async def decide(
         )
     project = visit.desk.project
 
-    await visit.desk.off_loop(
+    said = await visit.desk.off_loop(
         record_decision,
         project,
         approval,
@@ -49,7 +49,8 @@ async def decide(
     )
     outcome, stuck = None, None
     try:
-        outcome = await carry_on(project, asked.run)
+        if said.state is not CallState.PENDING:  # else it takes further votes
+            outcome = await carry_on(project, asked.run)
     except StaidError as error:
         stuck = error
     found = await visit.desk.off_loop(project.wiring.ledger.approval, asked.id)

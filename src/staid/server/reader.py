@@ -39,6 +39,8 @@ _DERIVED = frozenset(
         EventKind.CALL_EXECUTED,
         EventKind.CALL_IN_DOUBT,
         EventKind.APPROVAL_REQUESTED,
+        EventKind.APPROVAL_EDITED,
+        EventKind.APPROVAL_RECONSIDERED,
         EventKind.STATEMENT_CHECKED,
         EventKind.ANSWER_REVISED,
         EventKind.OUTCOME_DECIDED,

@@ -16,7 +16,7 @@ from staid.store.journal import Journal
 from staid.store.readings import Reading, SqlReadings
 from staid.tracing.alias import aliases, unmask
 
-_CALL_JSON = ("arguments", "result", "requested_by", "approvers")
+_CALL_JSON = ("arguments", "result", "requested_by", "approvers", "bound", "demand", "changes")
 
 
 class SqlAbout:
@@ -79,6 +79,9 @@ def _parts(token: str) -> dict[str, Select[Any]]:
         "decided": _named(approval, ("id", "run", "decision", "reason", "decided_at"))
         .where(approval.c.decided_by == token)
         .order_by(approval.c.id),
+        "voted": _named(tables.vote, ("approval", "decision", "reason", "at"))
+        .where(tables.vote.c.voter == token)
+        .order_by(tables.vote.c.approval, tables.vote.c.round),
         "handoffs": select(handoff).where(handoff.c.asker == token).order_by(handoff.c.id),
         "answered": _named(handoff, ("id", "run", "answered_at"))
         .where(handoff.c.answered_by == token)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Column, Row, Select, select
+from sqlalchemy import Column, Connection, Row, Select, select
 
+from staid.domain.bound import Bound, Change, Vote
 from staid.domain.call import (
     ApprovalRecord,
     CallRecord,
@@ -17,8 +19,10 @@ from staid.domain.call import (
     ToolCall,
 )
 from staid.domain.canonical import canonical
+from staid.domain.demand import Demand
 from staid.domain.ids import ApprovalId, CallId, RunId
 from staid.store import tables
+from staid.store.subjects import chunks
 
 _APPROVAL_COLUMNS: list[Column[Any]] = [c for c in tables.approval.c if c.name != "call"]
 
@@ -64,11 +68,32 @@ def call_record(row: Row[Any]) -> CallRecord:
         error=row.error,
         executor=row.executor,
         lease_until=aware(row.lease_until),
+        replaces=_call_id(row.replaces),
+        replaced_by=_call_id(row.replaced_by),
+        edited_by=row.edited_by,
     )
 
 
-def approval_record(row: Row[Any]) -> ApprovalRecord:
-    """Read an approval as it stands."""
+def _call_id(value: str | None) -> CallId | None:
+    return CallId(value) if value else None
+
+
+def votes(connection: Connection, approvals: Sequence[str]) -> dict[str, tuple[Vote, ...]]:
+    """Return approval -> what people said to it, in order."""
+    vote, found = tables.vote.c, dict[str, tuple[Vote, ...]]()
+    for some in chunks(approvals):
+        query = select(tables.vote).where(vote.approval.in_(some))
+        for row in connection.execute(query.order_by(vote.round, vote.at, vote.voter)):
+            said = Vote(
+                row.round, row.voter, row.decision, _needed(row.at), row.reason or "", row.binding
+            )
+            found[row.approval] = (*found.get(row.approval, ()), said)
+    return found
+
+
+def approval_record(row: Row[Any], said: tuple[Vote, ...]) -> ApprovalRecord:
+    """Read an approval as it stands, with what people `said` to it."""
+    bound = Bound.from_json(json.loads(row.a_bound)) if row.a_bound else None
     return ApprovalRecord(
         id=ApprovalId(row.a_id),
         run=RunId(row.a_run),
@@ -85,7 +110,15 @@ def approval_record(row: Row[Any]) -> ApprovalRecord:
         decided_at=aware(row.a_decided_at),
         decision=row.a_decision,
         reason=row.a_reason,
-        preview=row.a_preview,
+        preview=bound.preview if bound else row.a_preview,
+        bound=bound,
+        demand=Demand.from_json(json.loads(row.a_demand)) if row.a_demand else None,
+        round=row.a_round,
+        changes=tuple(Change(*each) for each in json.loads(row.a_changes or "[]")),
+        votes=said,
+        replaces=_call_id(row.replaces),
+        replaced_by=_call_id(row.replaced_by),
+        edited_by=row.edited_by,
     )
 
 
@@ -111,6 +144,8 @@ def call_values(record: CallRecord) -> dict[str, object]:
         "lease_until": record.lease_until,
         "result": canonical(record.result) if record.result is not None else None,
         "error": record.error,
+        "replaces": record.replaces,
+        "edited_by": record.edited_by,
     }
 
 
@@ -128,7 +163,26 @@ def approval_values(approval: ApprovalRecord) -> dict[str, object]:
         "expires_at": approval.expires_at,
         "requested_by": canonical(sorted(approval.requested_by)),
         "approvers": canonical(sorted(approval.approvers)),
+        "bound": bound_text(approval.bound),
+        "demand": canonical(approval.demand.as_json()) if approval.demand else None,
+        "escalates_at": next_escalation(approval, approval.requested_at),
     }
+
+
+def bound_text(bound: Bound | None) -> str | None:
+    """Return the stored form of what an approval is bound to."""
+    return canonical(bound.as_json()) if bound is not None else None
+
+
+def changes_text(changes: Sequence[Change]) -> str:
+    """Return the stored form of why a decision became void."""
+    return canonical([[each.part, each.before, each.now] for each in changes])
+
+
+def next_escalation(approval: ApprovalRecord, after: datetime) -> datetime | None:
+    """Return when a request is widened next, later than `after`; None where it never is."""
+    moments = (approval.requested_at + length for length in approval.asks.escalations())
+    return next((moment for moment in moments if moment > after), None)
 
 
 def aware(value: datetime | None) -> datetime | None:

@@ -32,6 +32,9 @@ IN_PROGRESS = timedelta(minutes=15)
 LEDGER_WORDS = ("message", "result", "error", "provenance")
 """Columns of a call that can hold what somebody said, where this release has them."""
 
+APPROVAL_WORDS = ("message", "preview", "reason", "provenance", "bound", "changes", "demand")
+"""Columns of a request that can hold what somebody said, or an amount."""
+
 
 @dataclass(frozen=True, slots=True)
 class Order:
@@ -219,8 +222,9 @@ def _ledger(connection: Connection, token: str, alias: str, journal: Journal) ->
         connection.execute(
             update(approval)
             .where(approval.c.call.in_(some))
-            .values(worded(approval, ("message", "preview", "reason", "provenance")))
+            .values(worded(approval, APPROVAL_WORDS))
         )
+        unreasoned(connection, some)
         counted = select(held).where(held.c.call.in_(some))
         for row in connection.execute(counted).all():
             place = (held.c.call == row.call) & (held.c.budget == row.budget)
@@ -230,6 +234,13 @@ def _ledger(connection: Connection, token: str, alias: str, journal: Journal) ->
         update(call).where(call.c.subject == token).values(subject=alias, arguments="{}", **words)
     )
     return len(mine)
+
+
+def unreasoned(connection: Connection, calls: Sequence[str]) -> None:
+    """Take the words out of what people said to requests for these calls."""
+    vote, approval = tables.vote, tables.approval
+    theirs = select(approval.c.id).where(approval.c.call.in_(calls))
+    connection.execute(update(vote).where(vote.c.approval.in_(theirs)).values(reason=None))
 
 
 def worded(table: Table, names: Iterable[str]) -> dict[str, object]:
@@ -247,8 +258,11 @@ def _names(connection: Connection, token: str, alias: str) -> bool:
     decided, answered = approval.c.decided_by, handoff.c.answered_by
     connection.execute(update(approval).where(decided == token).values(decided_by=alias))
     connection.execute(update(handoff).where(answered == token).values(answered_by=alias))
+    vote, edited = tables.vote, tables.call.c.edited_by
+    connection.execute(update(vote).where(vote.c.voter == token).values(voter=alias))
+    connection.execute(update(tables.call).where(edited == token).values(edited_by=alias))
     connection.execute(update(hold).where(hold.c.target == token).values(target=alias))
-    for column in (approval.c.requested_by, approval.c.approvers):
+    for column in (approval.c.requested_by, approval.c.approvers, approval.c.demand):
         quoted = f'"{token}"'
         query = select(approval.c.id, column).where(column.contains(quoted, autoescape=True))
         for identity, text in connection.execute(query).all():

@@ -8,10 +8,10 @@ crash the row says `executing`, nobody may claim it again, and the sweep calls i
 from __future__ import annotations
 
 from staid.store.ledger_decide import Decisions
+from staid.store.ledger_edit import Edits
 from staid.store.ledger_execute import Executions
-from staid.store.ledger_propose import Proposals
 from staid.store.ledger_sweep import Sweeps
 
 
-class SqlLedger(Proposals, Decisions, Executions, Sweeps):
+class SqlLedger(Edits, Decisions, Executions, Sweeps):
     """Implements `staid.gates.ledger.Ledger` on SQLite and PostgreSQL."""

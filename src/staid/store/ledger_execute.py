@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
 
 from sqlalchemy import Connection, select, update
 
+from staid.domain.bound import Reading
 from staid.domain.call import (
+    ApprovalRecord,
     CallRecord,
     CallState,
     Ruling,
+    ToolCall,
 )
 from staid.domain.errors import (
     ApprovalMismatch,
@@ -19,7 +24,7 @@ from staid.domain.ids import CallId
 from staid.gates import facts
 from staid.gates.approval import Move
 from staid.gates.ledger import Lease, Settlement
-from staid.store import reservations, tables
+from staid.store import call_rows, reservations, tables
 from staid.store.ledger_moves import LedgerMoves, moved_on, settled_facts, settled_values
 
 
@@ -27,38 +32,92 @@ class Executions(LedgerMoves):
     """Gives the one right to execute, and records how each execution ended."""
 
     def claim(
-        self, call: CallId, lease: Lease, *, digest: str, earlier: Sequence[Event] = ()
+        self,
+        call: CallId,
+        lease: Lease,
+        *,
+        digest: str,
+        reading: Reading | None = None,
+        earlier: Sequence[Event] = (),
     ) -> CallRecord:
-        """Take the one right to execute; durable when this returns."""
+        """Take the one right to execute; durable when this returns.
+
+        The call is `PENDING` again, and nothing runs, where an approval rested on something else
+        than what `reading` says now.
+        """
         with self._store.write(durable=True) as connection:
             now = self._clock.now()
-            until = now + lease.length
-            if not self._move(
-                connection, call, Move.CLAIM, executor=lease.executor, lease_until=until
-            ):
-                raise moved_on(self._get(connection, call), CallState.APPROVED)
+            self._hold(connection, call)
             record = self._get(connection, call)
-            self._check_bound(connection, record, digest)
-            self._note(
-                connection, record.call.run, [*earlier, facts.claimed(record.call, lease, now)]
-            )
-        return record
+            if record.state is not CallState.APPROVED:
+                raise moved_on(record, CallState.APPROVED)
+            found = self._approval(connection, record.approval) if record.approval else None
+            self._check_bound(connection, record, found, digest)
+            if found is not None and (changed := _changed(found, reading or Reading())):
+                event = self._reconsider(connection, changed, now)
+            else:
+                event = self._take(connection, record.call, lease, now)
+            self._note(connection, record.call.run, [*earlier, event])
+            return self._get(connection, call)
 
-    def _check_bound(self, connection: Connection, record: CallRecord, digest: str) -> None:
+    def _hold(self, connection: Connection, call: CallId) -> None:
+        """Wait until nobody else moves this call, and let nobody until the commit."""
+        held = select(tables.call.c.id).where(tables.call.c.id == call).with_for_update()
+        connection.execute(held)
+
+    def _take(self, connection: Connection, call: ToolCall, lease: Lease, now: datetime) -> Event:
+        until = now + lease.length
+        if not self._move(
+            connection, call.id, Move.CLAIM, executor=lease.executor, lease_until=until
+        ):
+            raise moved_on(self._get(connection, call.id), CallState.APPROVED)
+        return facts.claimed(call, lease, now)
+
+    def _reconsider(self, connection: Connection, changed: ApprovalRecord, now: datetime) -> Event:
+        """Ask again, bound to what is now; every vote so far is void."""
+        if not self._move(connection, changed.call.id, Move.RECONSIDER):
+            raise moved_on(self._get(connection, changed.call.id), CallState.APPROVED)
+        bound = changed.bound
+        connection.execute(
+            update(tables.approval)
+            .where(tables.approval.c.id == changed.id)
+            .values(
+                bound=call_rows.bound_text(bound),
+                preview=bound.preview if bound else None,
+                round=changed.round,
+                changes=call_rows.changes_text(changed.changes),
+                decision=None,
+                decided_by=None,
+                decided_at=None,
+                reason=None,
+            )
+        )
+        return facts.reconsidered(changed, now)
+
+    def _check_bound(
+        self,
+        connection: Connection,
+        record: CallRecord,
+        approval: ApprovalRecord | None,
+        digest: str,
+    ) -> None:
         """Raise unless what will run is what was proposed, shown, approved and recorded."""
         query = select(tables.call.c.digest).where(tables.call.c.id == record.call.id)
         bound = {record.call.digest, connection.execute(query).scalar_one()}
-        consent = "deny"
+        consent, shown = "deny", approval.binding if approval else None
         for kind, fact in self._witnesses(connection, record.call):
+            if kind == EventKind.APPROVAL_VOTED.value:
+                continue
             # The journal cannot be rewritten without its key: it says what was allowed or approved
             # and that nobody claimed it yet, whatever somebody did to the ledger's own rows.
             bound.add(fact["digest"])
             if kind == EventKind.CALL_CLAIMED.value:
                 bound.add("claimed before")
             consent = fact.get("ruling") or fact.get("decision") or consent
-        if record.approval is not None:
-            approval = self._approval(connection, record.approval)
+            shown = fact.get("binding", shown)
+        if approval is not None:
             bound |= {approval.digest, digest if approval.decision == "approve" else "not approved"}
+            bound.add(digest if approval.binding == shown else "shown otherwise")
         if bound != {digest} or consent not in {"allow", "approve"}:
             raise ApprovalMismatch(approval=record.approval or record.call.id)
 
@@ -119,3 +178,15 @@ class Executions(LedgerMoves):
             events = [facts.ruled(record.call, ruling, now, None), facts.settled(record, now)]
             self._note(connection, record.call.run, [*earlier, *events])
         return record
+
+
+def _changed(approval: ApprovalRecord, reading: Reading) -> ApprovalRecord | None:
+    """Return the request as it has to be asked anew, or None where nothing changed."""
+    before = approval.bound
+    if before is None:  # of a release that recorded nothing but the arguments
+        return None
+    changes = reading.against(before)
+    if not changes:
+        return None
+    again = {"state": CallState.PENDING, "round": approval.round + 1, "changes": changes}
+    return replace(approval, bound=reading.known(before), **again)

@@ -10,12 +10,14 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, select, update
 
 from staid.domain.call import (
+    ApprovalRecord,
     CallRecord,
     CallState,
     ToolCall,
 )
 from staid.domain.canonical import canonical
 from staid.domain.errors import (
+    ApprovalMismatch,
     CallMoved,
 )
 from staid.domain.events import Event, EventKind
@@ -33,7 +35,9 @@ _WITNESSES = [
     EventKind.CALL_PROPOSED.value,
     EventKind.CALL_RULED.value,
     EventKind.APPROVAL_REQUESTED.value,
+    EventKind.APPROVAL_VOTED.value,
     EventKind.APPROVAL_DECIDED.value,
+    EventKind.APPROVAL_RECONSIDERED.value,
     EventKind.CALL_CLAIMED.value,
 ]
 
@@ -85,6 +89,22 @@ class LedgerMoves(LedgerRows):
             fact = json.loads(row.fact)
             if fact.get("call") == call.id:
                 yield row.kind, fact
+
+    def _check_witnessed(self, connection: Connection, found: ApprovalRecord) -> None:
+        """Raise unless what is shown, asked and voted is what the journal says it is."""
+        digests, votes = set[str](), 0
+        binding, quorum = found.binding, found.asks.quorum
+        for kind, fact in self._witnesses(connection, found.call):
+            if kind == EventKind.APPROVAL_VOTED.value:
+                votes += 1
+                continue
+            digests.add(fact["digest"])
+            binding, quorum = fact.get("binding", binding), fact.get("quorum", quorum)
+            if kind == EventKind.APPROVAL_RECONSIDERED.value:
+                votes = 0
+        shown = (digests, binding, quorum, votes)
+        if shown != ({found.digest}, found.binding, found.asks.quorum, len(found.said_yes)):
+            raise ApprovalMismatch(approval=found.id)
 
 
 def moved_on(record: CallRecord, expected: CallState) -> CallMoved:

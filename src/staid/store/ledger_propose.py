@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import Connection, insert
@@ -21,13 +21,25 @@ from staid.domain.errors import (
 )
 from staid.domain.events import Event
 from staid.domain.ids import ApprovalId
+from staid.domain.principal import Actor
 from staid.gates import facts
 from staid.gates.approval import Move, move, target
 from staid.gates.budget import Totals
-from staid.gates.ledger import Lease, Proposal, Settlement
+from staid.gates.ledger import Edit, Lease, Proposal, Settlement
 from staid.store import call_rows, reservations, tables
 from staid.store.ledger_moves import LedgerMoves, settled_facts
 from staid.store.reservations import take_turns
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A request that a person took back to propose the call otherwise."""
+
+    approval: ApprovalRecord
+    edit: Edit
+    asked: str
+    """Digest of what was asked for before anybody changed it."""
+
 
 _RULED = {Severity.ALLOW: Move.ALLOW, Severity.ASK: Move.ASK, Severity.DENY: Move.REFUSE}
 
@@ -46,26 +58,45 @@ class Proposals(LedgerMoves):
             if known is not None:
                 self._note(connection, call.run, earlier)
                 return _same(known, call)
-            now = self._clock.now()
-            held = reservations.look(
-                self._store, connection, proposal.draws, now, self._journal.alias
-            )
-            totals = reservations.totals(held)
-            record = _ruled(call, proposal.rule(totals), now)
-            if record.state is CallState.APPROVED and lease is not None:
-                record = _leased(record, lease, now)
-            approval = self._request(proposal, record, now)
-            self._insert(connection, record, approval)
-            if record.state is not CallState.DENIED:
-                reservations.reserve(connection, call.id, proposal.draws, now, held)
-            events = _proposed_facts(proposal, record, approval, lease, now, totals)
+            record, events = self._put(connection, proposal, lease, self._clock.now())
             self._note(connection, call.run, [*earlier, *events])
-        return replace(record, approval=approval.id) if approval else record
+        return record
+
+    def _put(
+        self,
+        connection: Connection,
+        proposal: Proposal,
+        lease: Lease | None,
+        now: datetime,
+        taken: Taken | None = None,
+    ) -> tuple[CallRecord, list[Event]]:
+        """Rule on a call and write it down; return it with its facts."""
+        call = proposal.call
+        held = reservations.look(self._store, connection, proposal.draws, now, self._journal.alias)
+        totals = reservations.totals(held)
+        record = _ruled(call, proposal.rule(totals), now)
+        if record.state is CallState.APPROVED and lease is not None:
+            record = _leased(record, lease, now)
+        if taken is not None:
+            editor = taken.edit.editor.token
+            record = replace(record, replaces=taken.approval.call.id, edited_by=editor)
+        approval = self._request(proposal, record, now)
+        self._insert(connection, record, approval, taken.asked if taken else None)
+        if record.state is not CallState.DENIED:
+            reservations.reserve(connection, call.id, proposal.draws, now, held)
+        editor = facts.human(taken.edit.editor, taken.edit.via) if taken else None
+        events = _proposed_facts(proposal, record, approval, lease, now, totals, editor)
+        return (replace(record, approval=approval.id) if approval else record), events
 
     def _insert(
-        self, connection: Connection, record: CallRecord, approval: ApprovalRecord | None
+        self,
+        connection: Connection,
+        record: CallRecord,
+        approval: ApprovalRecord | None,
+        asked: str | None,
     ) -> None:
-        connection.execute(insert(tables.call).values(**call_rows.call_values(record)))
+        values = {**call_rows.call_values(record), "asked": asked}
+        connection.execute(insert(tables.call).values(**values))
         if approval is not None:
             values = call_rows.approval_values(approval)
             connection.execute(insert(tables.approval).values(**values))
@@ -109,10 +140,14 @@ class Proposals(LedgerMoves):
             message=record.ruling.message,
             digest=record.call.digest,
             requested_at=now,
-            expires_at=now + proposal.expires_after,
-            requested_by=proposal.upstream | {record.call.subject, f"agent:{record.call.agent}"},
-            approvers=proposal.approvers,
-            preview=proposal.preview,
+            expires_at=now + proposal.demand.expires_after,
+            requested_by=_upstream(proposal, record),
+            approvers=proposal.demand.approvers,
+            preview=proposal.bound.preview,
+            bound=proposal.bound,
+            demand=proposal.demand,
+            replaces=record.replaces,
+            edited_by=record.edited_by,
         )
 
 
@@ -135,11 +170,15 @@ def _proposed_facts(
     lease: Lease | None,
     now: datetime,
     totals: Totals,
+    editor: Actor | None = None,
 ) -> list[Event]:
     call, label = record.call, proposal.label
     seen = proposal.snapshot.as_json(totals) if proposal.snapshot else None
     ruled = facts.ruled(call, record.ruling, now, label, seen)
-    events = [facts.proposed(call, now, label, proposal.traced), ruled]
+    events = [
+        facts.proposed(call, now, label, proposal.traced, editor, record.replaces),
+        ruled,
+    ]
     if approval is not None:
         events.append(facts.requested(approval, now, label))
     if record.state is CallState.EXECUTING and lease is not None:
@@ -154,3 +193,9 @@ def _leased(record: CallRecord, lease: Lease, now: datetime) -> CallRecord:
         executor=lease.executor,
         lease_until=now + lease.length,
     )
+
+
+def _upstream(proposal: Proposal, record: CallRecord) -> frozenset[str]:
+    """Return everybody who may not decide: whoever changed a call, too, is upstream of it."""
+    editor = {record.edited_by} if record.edited_by else set[str]()
+    return proposal.upstream | editor | {record.call.subject, f"agent:{record.call.agent}"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select
+from sqlalchemy import Connection, Row, Select, func
 
 from staid.domain.call import ApprovalRecord, CallRecord, CallState
 from staid.domain.errors import ApprovalNotFound, CallNotFound
@@ -28,17 +28,23 @@ class LedgerRows:
             return self._get(connection, call)
 
     def find(self, key: str) -> CallRecord | None:
-        """Return the call with this key."""
+        """Return the call with this key, or what a person put in its place."""
         with self._store.read() as connection:
-            return self._by_key(connection, key)
+            found = self._by_key(connection, key)
+            while found is not None and found.replaced_by is not None:
+                found = self._get(connection, found.replaced_by)
+            return found
 
     def open_like(self, subject: str, agent: str, digest: str) -> CallRecord | None:
-        """Return the oldest such call that waits, may run, runs or is in doubt."""
+        """Return the oldest such call that waits, may run, runs or is in doubt.
+
+        A call that a person changed is found under the digest of what was asked for.
+        """
         call = tables.call.c
         query = call_rows.calls().where(
             call.subject == subject,
             call.agent == agent,
-            call.digest == digest,
+            func.coalesce(call.asked, call.digest) == digest,
             call.state.in_([state.value for state in _OPEN]),
         )
         return next(iter(self._records(query.order_by(call.proposed_at, call.id))), None)
@@ -67,7 +73,9 @@ class LedgerRows:
             query = query.where(tables.call.c.state == state.value)
         ordered = query.order_by(tables.approval.c.requested_at, tables.approval.c.id)
         with self._store.read() as connection:
-            return [call_rows.approval_record(row) for row in connection.execute(ordered)]
+            rows = connection.execute(ordered).all()
+            said = call_rows.votes(connection, [row.a_id for row in rows])
+            return [call_rows.approval_record(row, said.get(row.a_id, ())) for row in rows]
 
     def _records(self, query: Select[Any]) -> list[CallRecord]:
         with self._store.read() as connection:
@@ -92,4 +100,5 @@ class LedgerRows:
         row: Row[Any] | None = connection.execute(query).first()
         if row is None:
             raise ApprovalNotFound(approval=approval)
-        return call_rows.approval_record(row)
+        said = call_rows.votes(connection, [approval])
+        return call_rows.approval_record(row, said.get(approval, ()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from staid.domain.call import (
     CallRecord,
@@ -15,7 +15,7 @@ from staid.domain.ids import CallId
 from staid.gates import facts
 from staid.gates.approval import Move
 from staid.gates.ledger import Swept
-from staid.store import reservations, tables
+from staid.store import call_rows, reservations, tables
 from staid.store.ledger_moves import LedgerMoves
 
 
@@ -36,6 +36,13 @@ class Sweeps(LedgerMoves):
         )
         in_doubt = [self._doubt(CallId(one), now) for one in self._ids_of(lost)]
         expired = [self._expire(CallId(one), now) for one in self._ids_of(old)]
+        late = (
+            select(call.id)
+            .join_from(tables.call, tables.approval, approval.call == call.id)
+            .where(call.state == CallState.PENDING.value, approval.escalates_at <= now)
+        )
+        for one in self._ids_of(late):
+            self._escalate(CallId(one), now)
         return Swept(_present(in_doubt), _present(expired))
 
     def _doubt(self, call: CallId, now: datetime) -> CallRecord | None:
@@ -47,6 +54,22 @@ class Sweeps(LedgerMoves):
             record = self._get(connection, call)
             self._note(connection, record.call.run, [facts.in_doubt(record.call, now, "lease")])
         return record
+
+    def _escalate(self, call: CallId, now: datetime) -> None:
+        """Record that others may decide, too; that they may follows from the time alone."""
+        table = tables.approval
+        with self._store.write() as connection:
+            record = self._get(connection, call)
+            if record.approval is None or record.state is not CallState.PENDING:
+                return
+            approval = self._approval(connection, record.approval)
+            due = (table.c.id == approval.id) & (table.c.escalates_at <= now)
+            following = call_rows.next_escalation(approval, now)
+            moved = connection.execute(
+                update(table).where(due).values(escalates_at=following, escalated_at=now)
+            )
+            if moved.rowcount == 1:
+                self._note(connection, approval.run, [facts.escalated(approval, now)])
 
     def _expire(self, call: CallId, now: datetime) -> CallRecord | None:
         with self._store.write() as connection:

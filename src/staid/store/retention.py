@@ -12,7 +12,15 @@ from staid.domain.call import CallState
 from staid.domain.canonical import timestamp
 from staid.store import holds, tables
 from staid.store.engine import Store
-from staid.store.erasure import LEDGER_WORDS, Order, drop, erased, worded
+from staid.store.erasure import (
+    APPROVAL_WORDS,
+    LEDGER_WORDS,
+    Order,
+    drop,
+    erased,
+    unreasoned,
+    worded,
+)
 from staid.store.journal import Journal
 from staid.store.subjects import chunks
 from staid.tracing.retention import CLASSES
@@ -118,8 +126,10 @@ def _kept(held: Sequence[str]) -> ColumnElement[bool]:
 def _forget_words(connection: Connection, runs: Sequence[str]) -> None:
     call, approval = tables.call, tables.approval
     for some in chunks(runs):
-        values = worded(approval, ("message", "preview", "reason", "provenance"))
+        values = worded(approval, APPROVAL_WORDS)
         connection.execute(update(approval).where(approval.c.run.in_(some)).values(values))
+        of_these = select(call.c.id).where(call.c.run.in_(some))
+        unreasoned(connection, list(connection.execute(of_these).scalars()))
         words = {"arguments": "{}", **worded(call, LEDGER_WORDS)}
         connection.execute(update(call).where(call.c.run.in_(some)).values(words))
 

@@ -21,8 +21,11 @@ from staid.domain.events import Event
 from staid.domain.ids import ApprovalId, RunId
 from staid.domain.message import ProposedCall
 from staid.domain.principal import Principal
+from staid.gates.ledger import Lease
+from staid.gates.policy import prepare
 from staid.gates.tool import Call, Tool, define
 from staid.runtime.gate import Gate, Proposer
+from staid.runtime.gate_witness import read
 from staid.store import tables
 from staid.store.engine import Store
 from staid.store.journal import Journal
@@ -156,6 +159,14 @@ class GateWorld:
     def approve(self, record: CallRecord, **options: Any) -> None:  # noqa: ANN401 - those of `decide`
         """Approve a pending call as the lead."""
         self.ledger.decide(ApprovalId(record.approval or ""), LEAD, "approve", **options)
+
+    def claim(self, record: CallRecord, lease: Lease) -> CallRecord:
+        """Claim a call as its gate would, and execute nothing."""
+        call = record.call
+        tool = self.tools.get(call.tool)
+        prepared = prepare(call.tool, tool, call.arguments, call.subject, call.agent)
+        reading = asyncio.run(read(prepared, ""))
+        return self.ledger.claim(call.id, lease, digest=call.digest, reading=reading)
 
     def approved(self, amount: Json = 150) -> CallRecord:
         """Give a call that was approved."""

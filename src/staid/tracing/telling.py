@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import cast
 
 from staid.domain.canonical import canonical
 from staid.domain.events import EventKind, JournalRow
@@ -97,10 +98,30 @@ def _decided_by(row: JournalRow) -> str:
     fact = fact_of(row)
     reason = body_of(row).get("reason")
     why = f", saying “{reason}”" if reason else ""
-    word = {"approve": "approved", "deny": "denied"}.get(
+    word = {"approve": "approved", "deny": "denied", "edit": "changed"}.get(
         str(fact["decision"]), str(fact["decision"])
     )
     return f"{row.actor.name} {word} {fact['approval']}{why}."
+
+
+def _voted(row: JournalRow) -> str:
+    fact = fact_of(row)
+    return f"{row.actor.name} approved {fact['approval']}, {fact['votes']} of {fact['quorum']}."
+
+
+def _edit_refused(row: JournalRow) -> str:
+    fact = fact_of(row)
+    return f"{row.actor.name} wanted {fact['approval']} otherwise; {fact['refused']} denied that."
+
+
+def _reconsidered(row: JournalRow) -> str:
+    fact = fact_of(row)
+    what = ", ".join(cast("list[str]", fact["parts"]))
+    return f"Not what was approved any more ({what}): {fact['approval']} waits again."
+
+
+def _escalated(row: JournalRow) -> str:
+    return f"{fact_of(row)['approval']} waited so long that others may decide it, too."
 
 
 def _settled(row: JournalRow) -> str:
@@ -203,7 +224,11 @@ _TELLERS: Mapping[EventKind, Callable[[JournalRow], str | None]] = {
     EventKind.CALL_PROPOSED: _proposed,
     EventKind.CALL_RULED: _ruled,
     EventKind.APPROVAL_REQUESTED: _requested,
+    EventKind.APPROVAL_VOTED: _voted,
+    EventKind.APPROVAL_EDITED: _edit_refused,
     EventKind.APPROVAL_DECIDED: _decided_by,
+    EventKind.APPROVAL_RECONSIDERED: _reconsidered,
+    EventKind.APPROVAL_ESCALATED: _escalated,
     EventKind.CALL_CLAIMED: _claimed,
     EventKind.CALL_EXECUTED: _executed,
     EventKind.CALL_SETTLED: _settled,

@@ -37,6 +37,7 @@ from staid.domain.errors.export import (
     SinkUnsafe,
 )
 from staid.domain.errors.gates import (
+    AlreadyVoted,
     ApprovalDecided,
     ApprovalExpired,
     ApprovalMismatch,
@@ -47,6 +48,8 @@ from staid.domain.errors.gates import (
     CallMoved,
     CallNotFound,
     CallPending,
+    EditDenied,
+    EditInvalid,
     NotDone,
     PolicyInvalid,
     PolicyLoosens,
@@ -117,6 +120,7 @@ from staid.domain.errors.usage import (
 __all__ = [
     "AddressUnusable",
     "AgentNotFound",
+    "AlreadyVoted",
     "AnchorFailed",
     "AnchorMissing",
     "AnchorUnreadable",
@@ -143,6 +147,8 @@ __all__ = [
     "DocumentAmbiguous",
     "DocumentNotFound",
     "DocumentUnreadable",
+    "EditDenied",
+    "EditInvalid",
     "EmbedderBroken",
     "EmbedderMismatch",
     "EntryInvalid",

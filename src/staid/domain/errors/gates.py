@@ -77,6 +77,30 @@ class ApproverNotAllowed(StaidError):
     exit_code = 4
 
 
+class AlreadyVoted(StaidError):
+    """{approver} has already approved {approval}; it takes somebody else, too."""
+
+    code = "ST-420"
+    hint = "Votes so far: staid approvals show {approval}"
+    exit_code = 1
+
+
+class EditInvalid(StaidError):
+    """The change of {approval} is not valid: {detail}"""
+
+    code = "ST-421"
+    hint = "Nothing was changed: staid approvals edit {approval} --set NAME=VALUE --as user:…"
+    exit_code = 2
+
+
+class EditDenied(StaidError):
+    """The changed call would be denied by rule {rule}: {detail}"""
+
+    code = "ST-422"
+    hint = "Nothing was changed; {approval} still waits as it was."
+    exit_code = 4
+
+
 class CallInDoubt(StaidError):
     """Nobody knows whether the call {call} of {tool} took effect."""
 

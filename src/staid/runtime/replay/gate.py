@@ -286,7 +286,7 @@ class ReplayGate(Gate):
                 Content(row.body, row.label) if row.body is not None else None,
             )
             for row in past.rows
-            if row.kind in GIVEN and first <= row.seq < until
+            if (row.kind in GIVEN or row.fact["call"] != past.id) and first <= row.seq < until
         ]
 
     def _next_after(self, past: PastCall) -> int:

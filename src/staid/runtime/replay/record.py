@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from functools import cached_property
@@ -24,7 +24,11 @@ GIVEN = frozenset(
     {
         EventKind.RUN_STARTED,
         EventKind.APPROVAL_REQUESTED,
+        EventKind.APPROVAL_VOTED,
+        EventKind.APPROVAL_EDITED,
         EventKind.APPROVAL_DECIDED,
+        EventKind.APPROVAL_RECONSIDERED,
+        EventKind.APPROVAL_ESCALATED,
         EventKind.CALL_CLAIMED,
         EventKind.CALL_EXECUTED,
         EventKind.CALL_SETTLED,
@@ -42,6 +46,8 @@ _DECIDED = {
     "approve": CallState.APPROVED,
     "deny": CallState.DENIED,
     "expire": CallState.EXPIRED,
+    "edit": CallState.REVOKED,
+    "reconsider": CallState.PENDING,
 }
 
 
@@ -58,7 +64,7 @@ class PastCall:
     """None where the record does not hold it: an earlier release, or another system."""
     approval: ApprovalId | None
     rows: tuple[JournalRow, ...]
-    """The call's own facts in order."""
+    """The call's own facts in order, then those of what people changed it into."""
 
     def record(self, call: ToolCall, until: int) -> CallRecord:
         """Return the call as it stood before fact number `until`."""
@@ -72,15 +78,16 @@ class PastCall:
                 case EventKind.CALL_RULED if ruled:  # a bound that was tightened meanwhile
                     state, error = CallState.REVOKED, body["message"]
                 case EventKind.CALL_RULED:
-                    ruled, state = True, _ruled(self.ruling)
-                case EventKind.APPROVAL_DECIDED:
+                    ruled, state = True, _ruled(_WORDS[str(row.fact["ruling"])])
+                case EventKind.CALL_PROPOSED if row.fact["call"] != self.id:  # by who changed it
+                    call = replace(call, arguments=body["arguments"])
+                    ruled, error = False, None
+                case EventKind.APPROVAL_DECIDED | EventKind.APPROVAL_RECONSIDERED:
                     state = _DECIDED[str(row.fact["decision"])]
-                case EventKind.CALL_CLAIMED:
-                    state = CallState.EXECUTING
                 case EventKind.CALL_EXECUTED if not row.fact.get("late"):
                     result, error = body.get("result"), body.get("error")
-                case EventKind.CALL_SETTLED:
-                    state = CallState(row.fact["state"])
+                case EventKind.CALL_CLAIMED | EventKind.CALL_SETTLED:
+                    state = CallState(row.fact.get("state", CallState.EXECUTING))
                 case EventKind.CALL_IN_DOUBT:
                     state, error = CallState.IN_DOUBT, body.get("error", error)
                 case _:
@@ -206,6 +213,9 @@ def made(rows: Sequence[JournalRow]) -> list[JournalRow]:
     ruled: set[object] = set()
     found: list[JournalRow] = []
     for row in rows:
+        if row.kind is EventKind.CALL_PROPOSED and row.fact.get("replaces"):
+            ruled.add(row.fact["call"])  # a person proposed it
+            continue
         if row.kind in GIVEN:
             continue
         if row.kind is EventKind.CALL_RULED:
@@ -218,9 +228,9 @@ def made(rows: Sequence[JournalRow]) -> list[JournalRow]:
 
 def _calls(rows: Sequence[JournalRow]) -> Iterator[PastCall]:
     for row in rows:
-        if row.kind is not EventKind.CALL_PROPOSED:
+        if row.kind is not EventKind.CALL_PROPOSED or row.fact.get("replaces"):
             continue
-        own = tuple(r for r in rows if r.fact.get("call") == row.fact["call"])
+        own = _own(rows, str(row.fact["call"]))
         ruled = next(r for r in own if r.kind is EventKind.CALL_RULED)
         asked = next((r for r in own if r.kind is EventKind.APPROVAL_REQUESTED), None)
         body = cast("Mapping[str, Any]", ruled.body or {})
@@ -238,12 +248,18 @@ def _calls(rows: Sequence[JournalRow]) -> Iterator[PastCall]:
         )
 
 
-def _ruled(ruling: Ruling) -> CallState:
+def _own(rows: Sequence[JournalRow], call: str) -> tuple[JournalRow, ...]:
+    own = tuple(row for row in rows if row.fact.get("call") == call)
+    became = next((row for row in rows if row.fact.get("replaces") == call), None)
+    return (*own, *_own(rows, str(became.fact["call"]))) if became else own
+
+
+def _ruled(severity: Severity) -> CallState:
     return {
         Severity.ALLOW: CallState.APPROVED,
         Severity.ASK: CallState.PENDING,
         Severity.DENY: CallState.DENIED,
-    }[ruling.severity]
+    }[severity]
 
 
 def _response(row: JournalRow) -> ModelResponse:

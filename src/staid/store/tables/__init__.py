@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from staid.store.tables.knowledge import acl_class, calibration, change, chunk, document, embedding
-from staid.store.tables.ledger import approval, call, reservation
+from staid.store.tables.ledger import approval, call, reservation, vote
 from staid.store.tables.notices import notice
 from staid.store.tables.outbox import outbox
 from staid.store.tables.privacy import hold, subject
@@ -41,4 +41,5 @@ __all__ = [
     "seal",
     "subject",
     "used",
+    "vote",
 ]

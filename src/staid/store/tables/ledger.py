@@ -36,6 +36,11 @@ call = Table(
     Column("result", Text),
     Column("error", Text),
     Column("settled_at", TIME),
+    Column("asked", String(64)),  # digest of what was asked for, where people changed it
+    Column("replaces", Text),
+    Column("replaced_by", Text),
+    Column("edited_by", Text),
+    Index("ix_call_replaces", "replaces", unique=True),
 )
 
 approval = Table(
@@ -56,6 +61,24 @@ approval = Table(
     Column("decided_by", Text),
     Column("decided_at", TIME),
     Column("reason", Text),
+    Column("bound", Text),
+    Column("demand", Text),
+    Column("round", Integer, nullable=False, server_default="1"),
+    Column("changes", Text),
+    Column("escalates_at", TIME, index=True),
+    Column("escalated_at", TIME),
+)
+
+vote = Table(
+    "vote",
+    metadata,
+    Column("approval", Text, ForeignKey("approval.id"), primary_key=True),
+    Column("round", Integer, primary_key=True),
+    Column("voter", Text, primary_key=True),
+    Column("decision", String(16), nullable=False),
+    Column("at", TIME, nullable=False),
+    Column("reason", Text),
+    Column("binding", String(64), nullable=False),
 )
 
 reservation = Table(

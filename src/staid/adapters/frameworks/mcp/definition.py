@@ -79,6 +79,7 @@ def gated(definition: Definition, bounds: Bounds, handler: Callable[..., object]
         params=params_model(definition.tool, definition.schema),
         description=definition.description or definition.name,
         timeout=bounds.timeout,
+        version=definition.pin[:16],
         evidence=False,
     )
 
