@@ -15,7 +15,7 @@ class Change:
     """One thing that is not what it was when a request was shown."""
 
     part: str
-    """`schema`, `handler`, `policy`, `preview` or `fingerprint`."""
+    """`schema`, `handler`, `policy`, `preview`, `fingerprint` or `calls`."""
     before: str | None
     now: str | None
 
@@ -43,19 +43,25 @@ class Bound:
     """What the approver was shown."""
     fingerprint: str | None = None
     """The state of the world that the approval rests on, as canonical JSON."""
+    calls: str | None = None
+    """The calls that joined it and are decided with it; None: none did."""
 
     def digest(self, call: str) -> str:
         """Return the one digest over all parts and the digest of the call."""
         return digest({"call": call, **self.as_json()})
 
     def changes(self, now: Bound) -> tuple[Change, ...]:
-        """Return every part that differs, in order."""
-        pairs = ((f.name, getattr(self, f.name), getattr(now, f.name)) for f in fields(self))
+        """Return every part that differs, in order; calls are joined, and never read anew."""
+        names = (f.name for f in fields(self) if f.name != "calls")
+        pairs = ((name, getattr(self, name), getattr(now, name)) for name in names)
         return tuple(Change(*each) for each in pairs if each[1] != each[2])
 
     def as_json(self) -> dict[str, Json]:
         """Return the parts as plain values, as the ledger keeps them."""
-        return {each.name: getattr(self, each.name) for each in fields(self)}
+        found: dict[str, Json] = {each.name: getattr(self, each.name) for each in fields(self)}
+        if self.calls is None:  # as before calls could join, so that no digest changes
+            del found["calls"]
+        return found
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Bound:

@@ -110,6 +110,13 @@ class CallRecord:
     """What a person changed this call into; it never runs itself."""
     edited_by: str | None = None
     """Who changed an earlier call into this one; upstream of it from then on."""
+    joined: ApprovalId | None = None
+    """The request of another call that it is decided with."""
+
+    @property
+    def request(self) -> ApprovalId | None:
+        """The request that a human decides: its own, or the one it joined."""
+        return self.joined or self.approval
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +158,15 @@ class ApprovalRecord:
     replaced_by: CallId | None = None
     """What a person changed this call into."""
     edited_by: str | None = None
+    leader: ApprovalId | None = None
+    """The request it joined: while that waits, it is decided there."""
+    members: tuple[ApprovalRecord, ...] = ()
+    """The requests that joined it: decided with it, all or none."""
+
+    @property
+    def runs(self) -> tuple[RunId, ...]:
+        """The runs that wait for the decision, its own first."""
+        return tuple(dict.fromkeys((self.run, *(each.run for each in self.members))))
 
     @property
     def binding(self) -> str:

@@ -13,6 +13,9 @@ from staid.domain.call import Severity
 from staid.domain.canonical import Json, canonical
 from staid.domain.errors import ToolInvalid
 
+APPROVER = "approver"
+"""In `per`: whoever decides; drawn in the transaction of the decision."""
+
 _WHO = frozenset({"customer", "agent"})
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
@@ -54,7 +57,7 @@ class Budget:
     per: str | Sequence[str] = "customer"
     """`customer` (the asker), `agent`, or an argument's name (`argument:NAME` when unclear).
 
-    Of several each combination has its own total.
+    Of several each combination has its own total. `approver` bounds what one person may approve.
     """
     window: str | timedelta = "1d"
     name: str = ""
@@ -68,13 +71,26 @@ class Budget:
     def check(self, tool: str, arguments: frozenset[str]) -> None:
         """Raise `ToolInvalid` unless the budget can be drawn from by these arguments."""
         check_total(tool, "budget", self.limit, self.sum_of, self.window, arguments)
-        check_keys(tool, "budget", self.per, arguments)
+        if self.of_approver:
+            _check_approver(tool, self.per, arguments)
+        else:
+            check_keys(tool, "budget", self.per, arguments)
+
+    @property
+    def of_approver(self) -> bool:
+        """Whether a decision draws from it, and not the call."""
+        return APPROVER in keys(self.per)
 
     def draw(self, tool: str, arguments: Mapping[str, Json], subject: str, agent: str) -> Draw:
-        """Return what one call would draw; raise where the data does not say it."""
-        key = key_of(self.per, arguments, subject, agent)
+        """Return what one call would draw; raise where the data does not say it.
+
+        Per approver the key is left open until somebody decides.
+        """
+        key = "" if self.of_approver else key_of(self.per, arguments, subject, agent)
         window = duration(self.window)
         name = self.name or slot_name(tool, self.sum_of, self.per, window)
+        if self.of_approver:
+            name = f"{APPROVER}:{name}"
         amount = Decimal(1) if self.sum_of is None else amount_of(arguments[self.sum_of])
         return Draw(name, key, amount, Decimal(self.limit), window)
 
@@ -118,6 +134,14 @@ def check_keys(tool: str, what: str, per: str | Sequence[str], arguments: frozen
         elif _argument(key) not in arguments:
             detail = f"its {what} counts per {key!r}, which is no argument"
             raise ToolInvalid(tool=tool, detail=detail)
+
+
+def _check_approver(tool: str, per: str | Sequence[str], arguments: frozenset[str]) -> None:
+    if keys(per) != (APPROVER,):
+        raise ToolInvalid(tool=tool, detail="a budget per approver has no other key")
+    if APPROVER in arguments:
+        detail = "'approver' of its budget is an argument, too: write argument:approver"
+        raise ToolInvalid(tool=tool, detail=detail)
 
 
 def key_of(

@@ -50,6 +50,8 @@ class Proposal:
     rule: Callable[[Totals], Ruling]
     """Pure; asked inside the transaction with the totals of every slot in `draws`."""
     draws: tuple[Draw, ...] = ()
+    of_approver: tuple[Draw, ...] = ()
+    """What whoever approves it draws; the key is theirs."""
     upstream: frozenset[str] = frozenset()
     demand: Demand = field(default_factory=Demand)
     """What it asks of those who decide, where the ruling is to ask."""

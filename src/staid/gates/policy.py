@@ -18,12 +18,13 @@ from pydantic import BaseModel
 
 from staid.domain.call import Ruling, Severity
 from staid.domain.canonical import Json, canonical, decimal_text, timestamp
+from staid.domain.demand import Terms
 from staid.gates.budget import Draw, Slot, Totals
-from staid.gates.demand import Terms
 from staid.gates.expression.scope import Facts
 from staid.gates.params import Invalid, canonical_arguments
 from staid.gates.rules import NO_POLICY, Policy, Said, ToolRules
 from staid.gates.steps import steps
+from staid.gates.structuring import Threshold, ruled
 from staid.gates.tool import Constraint, Predicate, Tool
 
 EVERY_TOOL = "*"
@@ -39,6 +40,7 @@ _STAGES = (
     "preview",
     "fingerprint",
     "approval",
+    "structuring",
     "bounds",
 )
 
@@ -104,6 +106,9 @@ class Prepared:
     """Canonical where valid; as proposed where not, for the record alone."""
     params: BaseModel | None = None
     draws: tuple[Draw, ...] = ()
+    """Also what it adds to sums of calls below a threshold."""
+    of_approver: tuple[Draw, ...] = ()
+    """What whoever approves it would draw, from a key that is not known yet."""
     fault: Ruling | None = None
     """Why it cannot run at all."""
     subject: str = ""
@@ -154,10 +159,14 @@ def _prepare(  # noqa: PLR0911 - one return for each thing that may be wrong
         return Prepared(name, tool, dumped, params, fault=fault)
     try:
         budgets = (*tool.budgets, *bounds.budgets)
-        draws = tuple(b.draw(name, dumped, subject, agent) for b in budgets)
+        drawn = [(b.of_approver, b.draw(name, dumped, subject, agent)) for b in budgets]
+        sums = [s.draw(name, dumped, subject, agent) for s in tool.structuring]
     except Exception as error:  # noqa: BLE001 - missing data denies, whatever is missing
         return Prepared(name, tool, dumped, params, fault=_broken("budget", error))
-    return Prepared(name, tool, dumped, params, draws, bounds=bounds)
+    own = (draw for later, draw in drawn if not later)
+    draws = (*own, *(draw for draw in sums if draw is not None))
+    of_approver = tuple(draw for later, draw in drawn if later)
+    return Prepared(name, tool, dumped, params, draws, of_approver, bounds=bounds)
 
 
 def rule(prepared: Prepared, snapshot: Snapshot) -> Ruling:
@@ -282,9 +291,12 @@ def _constraint(constraint: Constraint, params: BaseModel) -> Ruling | None:
 
 
 def _budget(draw: Draw, totals: Totals) -> Ruling | None:
-    rule_name = f"budget:{draw.budget}"
+    asks = draw.beyond is Severity.ASK
+    rule_name = draw.budget if asks else f"budget:{draw.budget}"
     if draw.slot not in totals:
         return Ruling(Severity.DENY, rule_name, "The running total of this budget is not known.")
+    if asks:
+        return ruled(draw, totals[draw.slot])
     if totals[draw.slot] + draw.amount > draw.limit:
         message = f"This would exceed the limit of {draw.limit} within {draw.window}."
         return Ruling(Severity.DENY, rule_name, message)
@@ -302,6 +314,8 @@ def _approval(requires: bool | Predicate, params: BaseModel) -> Ruling | None:  
 
 def _why(requires: bool | Predicate) -> str:  # noqa: FBT001 - the tool's own property
     """Return the rule in its author's words, where the predicate has a docstring."""
+    if isinstance(requires, Threshold):
+        return requires.words
     told = None if isinstance(requires, bool) else inspect.getdoc(requires)
     return told.splitlines()[0] if told else "A human has to approve this call."
 

@@ -38,6 +38,7 @@ def _asked(tool: Tool | None, draws: Iterable[Draw], *, read: bool, policy: bool
     if not read:
         return [*first, "schema"]
     constraints = [f"constraint:{constraint.name}" for constraint in tool.constraints]
-    budgets = [f"budget:{draw.budget}" for draw in draws]
+    budgets = [f"budget:{draw.budget}" for draw in draws if draw.beyond is Severity.DENY]
+    sums = [draw.budget for draw in draws if draw.beyond is Severity.ASK]
     rules = ["policy"] if policy else []
-    return [*first, "schema", *constraints, *budgets, *rules, "approval"]
+    return [*first, "schema", *constraints, *budgets, *rules, "approval", *sums]

@@ -23,6 +23,7 @@ from staid.domain.errors import ToolInvalid
 from staid.domain.ids import CallId, RunId
 from staid.domain.message import ToolSpec
 from staid.gates.budget import Budget, duration
+from staid.gates.structuring import Structuring, Threshold, derived
 from staid.gates.terms import Asked, amount_of, terms_of
 from staid.gates.version import code_version, schema_version
 
@@ -80,6 +81,12 @@ class Tool:
     """Takes the params; returns the text an approver sees. Sync or async, without effect."""
     reconcile: Callable[..., object] | None
     """Takes params and `Call`; returns True (it happened), False (it did not) or None (unknown)."""
+    version: str = ""
+    """Version of the handler; an approval is bound to it."""
+    structuring: tuple[Structuring, ...] = ()
+    """Sums of calls that are each below a threshold, beyond which a human is asked."""
+    fingerprint: Callable[..., object] | None = None
+    """Takes the params; returns the state of the world that an approval rests on; no effect."""
     trusted: bool | frozenset[str] = False
     """Whether results are records: all of them, or these fields. All else others may have written.
     """
@@ -87,10 +94,6 @@ class Tool:
         default_factory=dict[str, Callable[..., object]]
     )
     """Name of a record -> what reads it: takes the params, sync or async, without effect."""
-    version: str = ""
-    """Version of the handler; an approval is bound to it."""
-    fingerprint: Callable[..., object] | None = None
-    """Takes the params; returns the state of the world that an approval rests on; no effect."""
     in_agent: bool = False
     """Whether only the process of the agent that proposed a call can carry it out."""
 
@@ -156,6 +159,7 @@ def define(  # noqa: PLR0913 - one keyword per property of a tool is the interfa
     result: str | None = None,
     requires_approval: bool | Predicate | None = None,
     budget: Budget | Sequence[Budget] = (),
+    structuring: Structuring | Sequence[Structuring] | bool = True,
     constraints: Mapping[str, Predicate] | Sequence[Constraint] = (),
     approvers: str | Sequence[str] = (),
     timeout: str | timedelta = "30s",
@@ -178,9 +182,10 @@ def define(  # noqa: PLR0913 - one keyword per property of a tool is the interfa
 
     `requires_approval` unset means: only for irreversible effects. `evidence` unset means: only for
     reads. `trusted`: results are records that no outsider writes, whole or by these fields.
-    `lookups` are the records that rules of the policy may look into. The params model is the
-    annotation of the handler's first parameter unless given. `version` unset means: a digest of
-    the handler's code.
+    `lookups` are the records that rules of the policy may look into. `version` unset means: a
+    digest of the handler's code. `structuring` unset means: as `requires_approval` implies it where
+    that is a `Threshold`, per asker and day. The params model is the annotation of the handler's
+    first parameter unless given.
     """
     if not _NAME.fullmatch(name):
         raise ToolInvalid(tool=name, detail="a name looks like refund.issue")
@@ -197,6 +202,7 @@ def define(  # noqa: PLR0913 - one keyword per property of a tool is the interfa
         result=_template(name, result),
         requires_approval=_approval(name, kind, requires_approval),
         budgets=_budgets(name, budget, model),
+        structuring=_structuring(name, structuring, requires_approval, model),
         constraints=_constraints(name, constraints),
         terms=terms_of(name, model, amount, asked),
         amount=amount,
@@ -309,6 +315,23 @@ def _budgets(
     if len(set(totals)) != len(totals):
         raise ToolInvalid(tool=tool, detail="two of its budgets count the same total")
     return budgets
+
+
+def _structuring(
+    tool: str,
+    given: Structuring | Sequence[Structuring] | bool,  # noqa: FBT001 - the tool's own property
+    requires: object,
+    model: type[BaseModel],
+) -> tuple[Structuring, ...]:
+    if isinstance(given, bool):
+        found = (derived(requires),) if given and isinstance(requires, Threshold) else ()
+    else:
+        found = (given,) if isinstance(given, Structuring) else tuple(given)
+    for one in found:
+        one.check(tool, frozenset(model.model_fields))
+    if len({(s.name, s.sum_of, s.per, duration(s.window)) for s in found}) != len(found):
+        raise ToolInvalid(tool=tool, detail="two of its structuring thresholds count the same sum")
+    return found
 
 
 def _constraints(

@@ -179,6 +179,7 @@ class Proposing(Executions):
             ),
             rule=lambda totals: rule(prepared, replace(snapshot, totals=totals)),
             draws=prepared.draws,
+            of_approver=prepared.of_approver,
             upstream=proposer.upstream,
             demand=self._demand(prepared, snapshot),
             bound=bound,

@@ -25,7 +25,10 @@ async def witnessed(prepared: Prepared, snapshot: Snapshot) -> tuple[Bound, Prep
     What fails denies: nobody could look at it.
     """
     undrawn = replace(prepared, draws=())
-    if most_severe(rulings(undrawn, snapshot)).severity is not Severity.ASK:
+    severity = most_severe(rulings(undrawn, snapshot)).severity
+    # Whether a sum asks is known only in the transaction: until then it may.
+    summed = any(draw.beyond is Severity.ASK for draw in prepared.draws)
+    if severity is Severity.DENY or (severity is Severity.ALLOW and not summed):
         return Bound(), prepared
     reading = await read(prepared, snapshot.policy)
     for part, why in reading.failed:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Column, Connection, Row, Select, select
+from sqlalchemy import Column, ColumnElement, Connection, Row, Select, or_, select
 
 from staid.domain.bound import Bound, Change, Vote
 from staid.domain.call import (
@@ -30,9 +30,9 @@ _APPROVAL_COLUMNS: list[Column[Any]] = [c for c in tables.approval.c if c.name !
 def calls() -> Select[Any]:
     """Select calls with the id of their approval."""
     call, approval = tables.call, tables.approval
-    return select(call, approval.c.id.label("approval")).join_from(
-        call, approval, approval.c.call == call.c.id, isouter=True
-    )
+    return select(
+        call, approval.c.id.label("approval"), approval.c.leader.label("joined")
+    ).join_from(call, approval, approval.c.call == call.c.id, isouter=True)
 
 
 def approvals() -> Select[Any]:
@@ -40,6 +40,33 @@ def approvals() -> Select[Any]:
     named = [column.label(f"a_{column.name}") for column in _APPROVAL_COLUMNS]
     call, approval = tables.call, tables.approval
     return select(call, *named).join_from(approval, call, approval.c.call == call.c.id)
+
+
+def on_its_own() -> ColumnElement[bool]:
+    """Return what an approval has to be to be decided for itself: it joined none that waits."""
+    leads, asked = tables.approval.alias(), tables.call.alias()
+    waiting = (
+        select(leads.c.id)
+        .join_from(leads, asked, leads.c.call == asked.c.id)
+        .where(leads.c.id == tables.approval.c.leader, asked.c.state == CallState.PENDING.value)
+        .correlate(tables.approval)
+    )
+    return or_(tables.approval.c.leader.is_(None), ~waiting.exists())
+
+
+def members(
+    connection: Connection, leaders: Sequence[str]
+) -> dict[ApprovalId, tuple[ApprovalRecord, ...]]:
+    """Return approval -> those that joined it, in order."""
+    found = dict[ApprovalId, tuple[ApprovalRecord, ...]]()
+    asked = tables.approval.c
+    for some in chunks(leaders):
+        query = approvals().where(asked.leader.in_(some)).order_by(asked.requested_at, asked.id)
+        for row in connection.execute(query):
+            each = approval_record(row, ())
+            if each.leader is not None:
+                found[each.leader] = (*found.get(each.leader, ()), each)
+    return found
 
 
 def tool_call(row: Row[Any]) -> ToolCall:
@@ -71,6 +98,7 @@ def call_record(row: Row[Any]) -> CallRecord:
         replaces=_call_id(row.replaces),
         replaced_by=_call_id(row.replaced_by),
         edited_by=row.edited_by,
+        joined=ApprovalId(row.joined) if row.joined else None,
     )
 
 
@@ -119,6 +147,7 @@ def approval_record(row: Row[Any], said: tuple[Vote, ...]) -> ApprovalRecord:
         replaces=_call_id(row.replaces),
         replaced_by=_call_id(row.replaced_by),
         edited_by=row.edited_by,
+        leader=ApprovalId(row.a_leader) if row.a_leader else None,
     )
 
 
@@ -166,6 +195,7 @@ def approval_values(approval: ApprovalRecord) -> dict[str, object]:
         "bound": bound_text(approval.bound),
         "demand": canonical(approval.demand.as_json()) if approval.demand else None,
         "escalates_at": next_escalation(approval, approval.requested_at),
+        "leader": approval.leader,
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import Connection, delete, insert, update
@@ -12,8 +13,12 @@ from staid.domain.call import (
     CallRecord,
     CallState,
 )
+from staid.domain.canonical import decimal_text
 from staid.domain.errors import (
+    ApprovalJoined,
+    ApprovalMismatch,
     ApproverNotAllowed,
+    ApproverSpent,
     CallMoved,
 )
 from staid.domain.events import Event
@@ -22,14 +27,31 @@ from staid.domain.principal import Actor, Principal
 from staid.gates import facts
 from staid.gates.approval import Decision, Move, check_decision, sufficient
 from staid.gates.ledger import Settlement
+from staid.gates.structuring import span
 from staid.store import reservations, tables
-from staid.store.ledger_moves import LedgerMoves, moved_on, settled_values
+from staid.store.ledger_groups import Groups
+from staid.store.ledger_moves import moved_on, settled_values
 from staid.store.reservations import take_turns
 
 _DECIDED = {"approve": Move.APPROVE, "deny": Move.DENY}
 
 
-class Decisions(LedgerMoves):
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What one person says to a request."""
+
+    by: Principal
+    decision: Decision
+    reason: str
+    via: str | None
+
+    @property
+    def actor(self) -> Actor:
+        """The person, and the operating-system user it came through."""
+        return facts.human(self.by, self.via)
+
+
+class Decisions(Groups):
     """Records the decisions of humans."""
 
     def decide(
@@ -47,22 +69,89 @@ class Decisions(LedgerMoves):
         if decision not in _DECIDED:
             message = f'a decision is "approve" or "deny", not {decision!r}'
             raise ValueError(message)
+        said = Said(approver, decision, reason, via)
         with self._store.write() as connection:
             # Two people who decide at once: the second one counts the vote of the first.
             take_turns(self._store, connection, f"approval:{approval}")
             now = self._clock.now()
             found = self._approval(connection, approval)
-            check_decision(found, approver, now, seen, decision=decision)
-            self._check_witnessed(connection, found)
-            self._vote(connection, found, approver, decision, reason, now)
-            found = self._approval(connection, approval)
-            who = facts.human(approver, via)
-            if decision == "approve" and not sufficient(found):
-                event = facts.voted(found, now, who, reason)
-            else:
-                event = self._conclude(connection, found, decision, approver, reason, now, who)
-            self._note(connection, found.run, [*earlier, event])
-            return self._approval(connection, approval)
+            looked_away = self._heal(connection, found, now)
+            if not looked_away:
+                self._check(connection, found, said, now, seen)
+                self._say(connection, found, said, now, earlier)
+                return self._approval(connection, approval)
+        # Something left the list since anybody can have looked at it; that is kept.
+        raise ApprovalMismatch(approval=approval)
+
+    def _check(
+        self,
+        connection: Connection,
+        found: ApprovalRecord,
+        said: Said,
+        now: datetime,
+        seen: str | None,
+    ) -> None:
+        """Raise a coded error unless this may be said to a request and all that joined it."""
+        if found.leader is not None and self._waits(connection, found.leader):
+            raise ApprovalJoined(approval=found.id, leader=found.leader)
+        check_decision(found, said.by, now, seen, decision=said.decision)
+        for each in found.members:
+            check_decision(each, said.by, now, decision=said.decision)
+        for each in (found, *found.members):
+            self._check_witnessed(connection, each)
+        self._check_listed(found)
+
+    def _waits(self, connection: Connection, approval: ApprovalId) -> bool:
+        return self._approval(connection, approval).state is CallState.PENDING
+
+    def _say(
+        self,
+        connection: Connection,
+        found: ApprovalRecord,
+        said: Said,
+        now: datetime,
+        earlier: Sequence[Event],
+    ) -> None:
+        everything = (found, *found.members)
+        self._hold_runs(connection, found.runs)
+        if said.decision == "approve":
+            self._draw(connection, everything, said.by, now)
+        self._vote(connection, found, said.by, said.decision, said.reason, now)
+        voted = replace(self._approval(connection, found.id), members=found.members)
+        self._note(connection, found.run, earlier)
+        if said.decision == "approve" and not sufficient(voted):
+            event = facts.voted(voted, now, said.actor, said.reason)
+            self._note(connection, found.run, [event])
+            return
+        for each in everything:
+            event = self._conclude(connection, each, said, now)
+            self._note(connection, each.run, [event])
+
+    def _draw(
+        self,
+        connection: Connection,
+        everything: Sequence[ApprovalRecord],
+        approver: Principal,
+        now: datetime,
+    ) -> None:
+        """Draw what an approver may approve within a window; raise where that is not enough."""
+        approvals = {each.call.id: each.id for each in everything}
+        planned = reservations.planned(connection, approvals, approver.token)
+        draws = [draw for each in planned.values() for draw in each]
+        held = reservations.look(self._store, connection, draws, now, self._journal.alias)
+        for slot, before in held.items():
+            mine = [draw for draw in draws if draw.slot == slot]
+            limit = min(draw.limit for draw in mine)
+            if before.total + sum(draw.amount for draw in mine) > limit:
+                raise ApproverSpent(
+                    approver=approver.token,
+                    approval=everything[0].id,
+                    limit=decimal_text(limit),
+                    spent=decimal_text(before.total),
+                    window=span(mine[0].window),
+                )
+        for call, each in planned.items():
+            reservations.reserve(connection, call, each, now, held)
 
     def _vote(
         self,
@@ -93,23 +182,25 @@ class Decisions(LedgerMoves):
         self,
         connection: Connection,
         found: ApprovalRecord,
-        decision: Decision,
-        approver: Principal,
-        reason: str,
+        said: Said,
         now: datetime,
-        who: Actor,
     ) -> Event:
-        happened = _DECIDED[decision]
+        happened = _DECIDED[said.decision]
         if not self._move(connection, found.call.id, happened):
-            check_decision(self._approval(connection, found.id), approver, now)
+            check_decision(self._approval(connection, found.id), said.by, now)
             raise CallMoved(call=found.call.id, found="moving", expected=CallState.PENDING)
         connection.execute(
             update(tables.approval)
             .where(tables.approval.c.id == found.id, tables.approval.c.decision.is_(None))
-            .values(decision=decision, decided_by=approver.token, decided_at=now, reason=reason)
+            .values(
+                decision=said.decision,
+                decided_by=said.by.token,
+                decided_at=now,
+                reason=said.reason,
+            )
         )
         reservations.end(connection, found.call.id, happened, now)
-        return facts.decided(found, decision, now, who, reason)
+        return facts.decided(found, said.decision, now, said.actor, said.reason)
 
     def resolve(
         self, call: CallId, by: Principal, settlement: Settlement, *, via: str | None = None

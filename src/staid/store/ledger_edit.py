@@ -9,13 +9,14 @@ from sqlalchemy import Connection, select, update
 
 from staid.domain.call import ApprovalRecord, CallRecord, CallState, Ruling, Severity
 from staid.domain.canonical import Json
-from staid.domain.errors import ApproverNotAllowed, EditDenied
+from staid.domain.errors import ApprovalSummed, ApproverNotAllowed, EditDenied
 from staid.domain.events import Event, EventKind
 from staid.domain.label import Label
 from staid.gates import facts
 from staid.gates.approval import Move, check_decision, waited
 from staid.gates.demand import objection
 from staid.gates.ledger import Edit, Proposal
+from staid.gates.structuring import PREFIX
 from staid.store import reservations, tables
 from staid.store.ledger_moves import moved_on
 from staid.store.ledger_propose import Proposals, Taken
@@ -67,6 +68,8 @@ class Edits(Proposals):
     ) -> None:
         """Raise unless the editor might decide the request, and approve what it becomes."""
         check_decision(found, edit.editor, now, edit.seen, decision="deny")
+        if found.rule.startswith(PREFIX):
+            raise ApprovalSummed(approval=found.id)
         self._check_witnessed(connection, found)
         length = waited(found, now)
         for demand in (replace(found.asks, amount=proposal.demand.amount), proposal.demand):

@@ -25,10 +25,11 @@ from staid.gates import facts
 from staid.gates.approval import Move
 from staid.gates.ledger import Lease, Settlement
 from staid.store import call_rows, reservations, tables
-from staid.store.ledger_moves import LedgerMoves, moved_on, settled_facts, settled_values
+from staid.store.ledger_groups import Groups
+from staid.store.ledger_moves import moved_on, settled_facts, settled_values
 
 
-class Executions(LedgerMoves):
+class Executions(Groups):
     """Gives the one right to execute, and records how each execution ended."""
 
     def claim(
@@ -90,8 +91,10 @@ class Executions(LedgerMoves):
                 decided_by=None,
                 decided_at=None,
                 reason=None,
+                leader=None,
             )
         )
+        self._part(connection, changed)
         return facts.reconsidered(changed, now)
 
     def _check_bound(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from decimal import Decimal
 
 from sqlalchemy import Connection, insert
 
@@ -26,8 +27,10 @@ from staid.gates import facts
 from staid.gates.approval import Move, move, target
 from staid.gates.budget import Totals
 from staid.gates.ledger import Edit, Lease, Proposal, Settlement
+from staid.gates.structuring import PREFIX, counted
 from staid.store import call_rows, reservations, tables
-from staid.store.ledger_moves import LedgerMoves, settled_facts
+from staid.store.ledger_groups import Groups, raised
+from staid.store.ledger_moves import settled_facts
 from staid.store.reservations import take_turns
 
 
@@ -44,7 +47,7 @@ class Taken:
 _RULED = {Severity.ALLOW: Move.ALLOW, Severity.ASK: Move.ASK, Severity.DENY: Move.REFUSE}
 
 
-class Proposals(LedgerMoves):
+class Proposals(Groups):
     """Records what was proposed and what was ruled."""
 
     def propose(
@@ -74,19 +77,53 @@ class Proposals(LedgerMoves):
         call = proposal.call
         held = reservations.look(self._store, connection, proposal.draws, now, self._journal.alias)
         totals = reservations.totals(held)
-        record = _ruled(call, proposal.rule(totals), now)
+        many = {slot: (each.total, len(each.calls)) for slot, each in held.items()}
+        ruling = counted(proposal.rule(totals), proposal.draws, many)
+        record = _ruled(call, ruling, now)
         if record.state is CallState.APPROVED and lease is not None:
             record = _leased(record, lease, now)
         if taken is not None:
             editor = taken.edit.editor.token
             record = replace(record, replaces=taken.approval.call.id, edited_by=editor)
         approval = self._request(proposal, record, now)
+        joined: list[Event] = []
+        if approval is not None and approval.rule.startswith(PREFIX):
+            approval, joined = self._joined(connection, proposal, approval, totals)
         self._insert(connection, record, approval, taken.asked if taken else None)
         if record.state is not CallState.DENIED:
             reservations.reserve(connection, call.id, proposal.draws, now, held)
         editor = facts.human(taken.edit.editor, taken.edit.via) if taken else None
         events = _proposed_facts(proposal, record, approval, lease, now, totals, editor)
-        return (replace(record, approval=approval.id) if approval else record), events
+        if approval is not None:
+            record = replace(record, approval=approval.id, joined=approval.leader)
+            if proposal.of_approver:
+                reservations.plan(connection, approval.id, proposal.of_approver)
+        return record, [*events, *joined]
+
+    def _joined(
+        self,
+        connection: Connection,
+        proposal: Proposal,
+        approval: ApprovalRecord,
+        totals: Totals,
+    ) -> tuple[ApprovalRecord, list[Event]]:
+        """Let a request join one that waits because of the same sum, where there is one.
+
+        Return it with the facts that this adds to its own run.
+        """
+        reached = _reached(proposal, approval.rule, totals)
+        approval = replace(approval, demand=raised(approval.demand, reached))
+        leader = self._leader(connection, approval, proposal.draws)
+        if leader is None:
+            return approval, []
+        joined = replace(approval, leader=leader.id, expires_at=leader.expires_at)
+        now, words = approval.requested_at, (approval.message, reached)
+        event = self._regroup(connection, leader, (*leader.members, joined), now, words)
+        if leader.run == approval.run:
+            return joined, [event]
+        self._hold_runs(connection, [leader.run, approval.run])
+        self._note(connection, leader.run, [event])
+        return joined, []
 
     def _insert(
         self,
@@ -149,6 +186,12 @@ class Proposals(LedgerMoves):
             replaces=record.replaces,
             edited_by=record.edited_by,
         )
+
+
+def _reached(proposal: Proposal, rule: str, totals: Totals) -> Decimal:
+    """Return the sum that a rule asks because of, or zero where none is behind it."""
+    sums = (totals[d.slot] + d.amount for d in proposal.draws if d.budget == rule)
+    return next(sums, Decimal(0))
 
 
 def _same(known: CallRecord, call: ToolCall) -> CallRecord:

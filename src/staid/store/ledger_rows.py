@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, func
+from sqlalchemy import Connection, Select, func
 
 from staid.domain.call import ApprovalRecord, CallRecord, CallState
 from staid.domain.errors import ApprovalNotFound, CallNotFound
@@ -67,15 +68,16 @@ class LedgerRows:
             return self._approval(connection, approval)
 
     def approvals(self, state: CallState | None = CallState.PENDING) -> list[ApprovalRecord]:
-        """Return approvals whose call is in this state (None: all), oldest first."""
-        query = call_rows.approvals()
+        """Return approvals whose call is in this state (None: all), oldest first.
+
+        What joined a request that still waits is decided with it, and found in its `members`.
+        """
+        query = call_rows.approvals().where(call_rows.on_its_own())
         if state is not None:
             query = query.where(tables.call.c.state == state.value)
         ordered = query.order_by(tables.approval.c.requested_at, tables.approval.c.id)
         with self._store.read() as connection:
-            rows = connection.execute(ordered).all()
-            said = call_rows.votes(connection, [row.a_id for row in rows])
-            return [call_rows.approval_record(row, said.get(row.a_id, ())) for row in rows]
+            return self._approval_records(connection, ordered)
 
     def _records(self, query: Select[Any]) -> list[CallRecord]:
         with self._store.read() as connection:
@@ -97,8 +99,15 @@ class LedgerRows:
 
     def _approval(self, connection: Connection, approval: str) -> ApprovalRecord:
         query = call_rows.approvals().where(tables.approval.c.id == approval)
-        row: Row[Any] | None = connection.execute(query).first()
-        if row is None:
+        found = self._approval_records(connection, query)
+        if not found:
             raise ApprovalNotFound(approval=approval)
-        said = call_rows.votes(connection, [approval])
-        return call_rows.approval_record(row, said.get(approval, ()))
+        return found[0]
+
+    def _approval_records(self, connection: Connection, query: Select[Any]) -> list[ApprovalRecord]:
+        rows = connection.execute(query).all()
+        said = call_rows.votes(connection, [row.a_id for row in rows])
+        found = [call_rows.approval_record(row, said.get(row.a_id, ())) for row in rows]
+        leading = [each.id for each in found if each.bound and each.bound.calls]
+        members = call_rows.members(connection, leading)
+        return [replace(each, members=members.get(each.id, ())) for each in found]

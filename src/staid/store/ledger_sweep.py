@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from sqlalchemy import select, update
+from sqlalchemy import Connection, select, update
 
 from staid.domain.call import (
+    ApprovalRecord,
     CallRecord,
     CallState,
 )
@@ -16,10 +17,11 @@ from staid.gates import facts
 from staid.gates.approval import Move
 from staid.gates.ledger import Swept
 from staid.store import call_rows, reservations, tables
-from staid.store.ledger_moves import LedgerMoves
+from staid.store.ledger_groups import Groups
+from staid.store.reservations import take_turns
 
 
-class Sweeps(LedgerMoves):
+class Sweeps(Groups):
     """Moves what time alone moves."""
 
     def sweep(self) -> Swept:
@@ -35,7 +37,7 @@ class Sweeps(LedgerMoves):
             .where(call.state == CallState.PENDING.value, approval.expires_at <= now)
         )
         in_doubt = [self._doubt(CallId(one), now) for one in self._ids_of(lost)]
-        expired = [self._expire(CallId(one), now) for one in self._ids_of(old)]
+        expired = [each for one in self._ids_of(old) for each in self._expire(CallId(one), now)]
         late = (
             select(call.id)
             .join_from(tables.call, tables.approval, approval.call == call.id)
@@ -43,7 +45,7 @@ class Sweeps(LedgerMoves):
         )
         for one in self._ids_of(late):
             self._escalate(CallId(one), now)
-        return Swept(_present(in_doubt), _present(expired))
+        return Swept(tuple(_present(in_doubt)), tuple(expired))
 
     def _doubt(self, call: CallId, now: datetime) -> CallRecord | None:
         # Asked again in the WHERE: a heartbeat may have arrived since.
@@ -71,18 +73,37 @@ class Sweeps(LedgerMoves):
             if moved.rowcount == 1:
                 self._note(connection, approval.run, [facts.escalated(approval, now)])
 
-    def _expire(self, call: CallId, now: datetime) -> CallRecord | None:
+    def _expire(self, call: CallId, now: datetime) -> list[CallRecord]:
+        """Expire a call that nobody decided, with everything that is decided together with it."""
         with self._store.write() as connection:
-            if not self._move(connection, call, Move.EXPIRE, settled_at=now):
-                return None
-            reservations.end(connection, call, Move.EXPIRE, now)
-            record = self._get(connection, call)
-            if record.approval is not None:
-                approval = self._approval(connection, record.approval)
-                event = facts.decided(approval, "expire", now, facts.GATE, "")
-                self._note(connection, record.call.run, [event])
-        return record
+            named = self._get(connection, call).request
+            if named is None:
+                return []
+            take_turns(self._store, connection, f"approval:{named}")
+            found = self._approval(connection, named)
+            if found.state is not CallState.PENDING and call != found.call.id:
+                found = self._own(connection, call)  # what it had joined was ended without it
+            self._hold_runs(connection, found.runs)
+            return _present(
+                [self._ended(connection, each, now) for each in (found, *found.members)]
+            )
+
+    def _own(self, connection: Connection, call: CallId) -> ApprovalRecord:
+        asked = tables.approval.c
+        query = select(asked.id).where(asked.call == call)
+        return self._approval(connection, connection.execute(query).scalar_one())
+
+    def _ended(
+        self, connection: Connection, approval: ApprovalRecord, now: datetime
+    ) -> CallRecord | None:
+        call = approval.call.id
+        if not self._move(connection, call, Move.EXPIRE, settled_at=now):
+            return None
+        reservations.end(connection, call, Move.EXPIRE, now)
+        event = facts.decided(approval, "expire", now, facts.GATE, "")
+        self._note(connection, approval.run, [event])
+        return self._get(connection, call)
 
 
-def _present(records: Iterable[CallRecord | None]) -> tuple[CallRecord, ...]:
-    return tuple(record for record in records if record is not None)
+def _present(records: Iterable[CallRecord | None]) -> list[CallRecord]:
+    return [record for record in records if record is not None]

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
-from sqlalchemy import Connection, case, func, insert, literal, select, update
+from sqlalchemy import Connection, case, delete, func, insert, literal, select, update
 
 from staid.domain.canonical import canonical
 from staid.gates.approval import Move
-from staid.gates.budget import Draw, Slot, Totals
+from staid.gates.budget import APPROVER, Draw, Slot, Totals
 from staid.store import tables
 from staid.store.call_rows import aware
 from staid.store.engine import Store
@@ -100,6 +101,35 @@ def reserve(
                 at=now if latest is None else max(now, latest),
             )
         )
+
+
+def plan(connection: Connection, approval: str, draws: Sequence[Draw]) -> None:
+    """Keep what whoever approves a request will draw."""
+    told = [[d.budget, str(d.amount), str(d.limit), int(d.window.total_seconds())] for d in draws]
+    asked = tables.approval
+    connection.execute(update(asked).where(asked.c.id == approval).values(draws=canonical(told)))
+
+
+def planned(
+    connection: Connection, approvals: Mapping[str, str], key: str
+) -> dict[str, tuple[Draw, ...]]:
+    """Return call -> what the holder of this key draws by approving it; `approvals` by call."""
+    asked = tables.approval.c
+    found: dict[str, tuple[Draw, ...]] = {}
+    for call, approval in approvals.items():
+        text = connection.execute(select(asked.draws).where(asked.id == approval)).scalar()
+        found[call] = tuple(
+            Draw(budget, key, Decimal(amount), Decimal(limit), timedelta(seconds=seconds))
+            for budget, amount, limit, seconds in json.loads(text or "[]")
+        )
+    return found
+
+
+def withdraw(connection: Connection, calls: Sequence[str]) -> None:
+    """Take back what people drew by approving these calls: their votes are void."""
+    held = tables.reservation.c
+    theirs = held.budget.startswith(f"{APPROVER}:", autoescape=True)
+    connection.execute(delete(tables.reservation).where(held.call.in_(calls), theirs))
 
 
 def end(connection: Connection, call: str, happened: Move, now: datetime) -> None:

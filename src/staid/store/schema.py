@@ -9,7 +9,7 @@ from staid.domain.errors import SchemaNewer
 from staid.store.engine import Store
 from staid.store.reservations import take_turns
 
-HEAD = "0009"
+HEAD = "0013"
 """The newest migration this release knows; revisions are numbered in order."""
 
 

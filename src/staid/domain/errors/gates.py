@@ -168,4 +168,27 @@ class PolicyLoosens(StaidError):
 
     code = "ST-433"
     hint = "Look at them; who takes it on: --sign-off REASON --as user:lead"
+
+
+class ApproverSpent(StaidError):
+    """{approver} approved {spent} within {window}, and may approve {limit}."""
+
+    code = "ST-455"
+    hint = "Somebody else with the approver's role has to decide {approval}; nothing was executed."
+    exit_code = 4
+
+
+class ApprovalJoined(StaidError):
+    """The request {approval} is decided together with others, as {leader}."""
+
+    code = "ST-456"
+    hint = "staid approvals show {leader}"
+    exit_code = 1
+
+
+class ApprovalSummed(StaidError):
+    """The request {approval} is about a sum of calls, which nobody can edit as one."""
+
+    code = "ST-457"
+    hint = "Approve or deny it as it is: staid approvals show {approval}"
     exit_code = 1

@@ -67,6 +67,8 @@ approval = Table(
     Column("changes", Text),
     Column("escalates_at", TIME, index=True),
     Column("escalated_at", TIME),
+    Column("leader", Text, index=True),  # the request it joined; not a foreign key: either may go
+    Column("draws", Text),  # what whoever approves it draws
 )
 
 vote = Table(
@@ -86,7 +88,7 @@ reservation = Table(
     metadata,
     Column("call", Text, ForeignKey("call.id"), primary_key=True),
     Column("budget", Text, primary_key=True),
-    Column("key", Text, nullable=False),
+    Column("key", Text, primary_key=True),
     Column("amount", Text, nullable=False),
     Column("state", String(16), nullable=False),  # reserved, captured, released
     Column("at", TIME, nullable=False),
