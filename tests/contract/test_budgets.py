@@ -129,7 +129,7 @@ def test_clock_jumps_back_during_a_call(world: GateWorld) -> None:
     """A call that is settled by a wrong clock counts for the whole window by the right one."""
     world.tools[REFUND] = world.define(budget=Budget(400, sum_of="amount"))
     record = world.approved(400)
-    world.ledger.claim(record.call.id, Lease("a", MINUTE), digest=record.call.digest)
+    world.claim(record, Lease("a", MINUTE))
     world.clock.move(-2 * DAY)
     world.ledger.settle(record.call.id, "a", Settlement(Move.SUCCEED))
     world.clock.move(2 * DAY + timedelta(hours=23))

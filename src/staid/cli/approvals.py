@@ -207,7 +207,7 @@ def _json(approval: ApprovalRecord) -> dict[str, Any]:
         "arguments": dict(approval.call.arguments),
         "rule": approval.rule,
         "message": approval.message,
-        "digest": approval.digest,
+        "digest": approval.shown,
         "run": approval.run,
         "requested_at": approval.requested_at,
         "expires_at": approval.expires_at,
@@ -225,7 +225,7 @@ def _lines(approval: ApprovalRecord) -> list[str]:
         *output.paragraph(f"{approval.call.tool} with {canonical(approval.call.arguments)}", "  "),
         *output.paragraph(f"asked by rule {approval.rule}: {approval.message}", "  "),
         f"  for {approval.call.subject}, agent {approval.call.agent}, run {approval.run}",
-        f"  digest {approval.digest}",
+        f"  digest {approval.shown}",
         f"  requested {_time(approval.requested_at)}, expires {_time(approval.expires_at)}",
         f"  may not be decided by {', '.join(sorted(approval.requested_by))}",
     ]

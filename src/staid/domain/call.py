@@ -174,6 +174,11 @@ class ApprovalRecord:
         return self.digest if self.bound is None else self.bound.digest(self.digest)
 
     @property
+    def shown(self) -> str:
+        """The digest that stands for what is shown: that of the call, until more than it counts."""
+        return self.digest if self.round == 1 else self.binding
+
+    @property
     def asks(self) -> Demand:
         """What it asks of approvers."""
         return self.demand or Demand(self.approvers)

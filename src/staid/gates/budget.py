@@ -189,6 +189,8 @@ class Draw:
     window: timedelta
     beyond: Severity = Severity.DENY
     """What exceeding the limit means: a budget denies, a structuring threshold asks."""
+    own: bool = False
+    """Whether it counts the asker's calls alone, so that they may be told the total."""
 
     @property
     def slot(self) -> Slot:

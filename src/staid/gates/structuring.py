@@ -23,6 +23,7 @@ from staid.gates.budget import (
     check_total,
     duration,
     key_of,
+    keys,
     slot_name,
 )
 
@@ -91,9 +92,12 @@ class Structuring:
         if amount > above:
             return None
         window = duration(self.window)
-        name = self.name or slot_name(tool, self.sum_of, self.per, window)
+        name = slot_name(tool, self.sum_of, self.per, window)
+        if self.name:
+            name = f"{self.name}:{int(window.total_seconds())}"
         key = key_of(self.per, arguments, subject, agent)
-        return Draw(f"{PREFIX}{name}", key, amount, above, window, Severity.ASK)
+        own = "customer" in keys(self.per)
+        return Draw(f"{PREFIX}{name}", key, amount, above, window, Severity.ASK, own)
 
 
 def derived(threshold: Threshold) -> Structuring:
@@ -106,16 +110,7 @@ def ruled(draw: Draw, total: Decimal) -> Ruling | None:
     reached = total + draw.amount
     if reached <= draw.limit:
         return None
-    return Ruling(Severity.ASK, draw.budget, told(reached, draw.limit, draw.window))
-
-
-def told(reached: Decimal, above: Decimal, window: timedelta, calls: int | None = None) -> str:
-    """Return the sum in words, with the number of calls where it is known."""
-    many = "The calls" if calls is None else f"{calls} calls"
-    return (
-        f"{many} within {span(window)} add up to {decimal_text(reached)}, above"
-        f" {decimal_text(above)}; each alone is not above it."
-    )
+    return Ruling(Severity.ASK, draw.budget, _told(draw, reached))
 
 
 def counted(
@@ -128,9 +123,24 @@ def counted(
     for draw in draws:
         if draw.budget == ruling.rule and draw.slot in before:
             total, calls = before[draw.slot]
-            words = told(total + draw.amount, draw.limit, draw.window, calls + 1)
-            return replace(ruling, message=words)
+            return replace(ruling, message=_told(draw, total + draw.amount, calls + 1))
     return ruling
+
+
+def window_of(rule: str) -> timedelta:
+    """Return the window of a sum from the name of its rule, which ends with the seconds."""
+    return timedelta(seconds=int(rule.rpartition(":")[2]))
+
+
+def _told(draw: Draw, reached: Decimal, calls: int | None = None) -> str:
+    window, above = span(draw.window), decimal_text(draw.limit)
+    if not draw.own:  # of others the asker learns nothing, not even how much
+        return f"Calls within {window} add up to more than {above}; each alone is not above it."
+    many = "Calls" if calls is None else f"{calls} calls"
+    return (
+        f"{many} within {window} add up to {decimal_text(reached)}, above {above};"
+        " each alone is not above it."
+    )
 
 
 def span(window: timedelta) -> str:

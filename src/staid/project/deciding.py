@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
@@ -84,8 +85,22 @@ async def decide(
     )
     # Where it takes further votes the run still waits.
     over = found.state is not CallState.PENDING
-    outcome = await carry_on(project, found.run) if resume and over else None
+    outcome = await _carry_all_on(project, found.runs) if resume and over else None
     return Decided(await off_loop(project.wiring.ledger.approval, found.id), outcome)
+
+
+async def _carry_all_on(project: Project, runs: Sequence[str]) -> Outcome | None:
+    """Carry on every run that waited for one decision; return the outcome of the first.
+
+    One that fails keeps none of the others waiting.
+    """
+    outcomes = await asyncio.gather(
+        *(carry_on(project, run) for run in runs), return_exceptions=True
+    )
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException):
+            raise outcome
+    return cast("Outcome | None", outcomes[0])
 
 
 async def settle_doubt(

@@ -265,7 +265,7 @@ def _refuse(record: CallRecord, error: BaseException | None) -> None:
     name, call = record.call.tool, record.call.id
     match record.state:
         case CallState.PENDING:
-            raise CallPending(tool=name, approval=record.approval)
+            raise CallPending(tool=name, approval=record.request)
         case CallState.IN_DOUBT:
             raise CallInDoubt(call=call, tool=name) from error
         case CallState.FAILED:

@@ -13,7 +13,7 @@ from staid.domain.call import CallRecord, CallState
 from staid.domain.canonical import Json
 from staid.domain.errors import ModelTooDear, ModelUnavailable
 from staid.domain.events import EventKind
-from staid.domain.ids import ApprovalId, ConversationId, HandoffId, RunId
+from staid.domain.ids import ConversationId, HandoffId, RunId
 from staid.domain.label import Label, conjunction
 from staid.domain.message import Message, ModelRequest, ModelResponse, ProposedCall
 from staid.domain.outcome import (
@@ -426,7 +426,7 @@ class Turn:
             floor=self.parts.floor.value,
             run=self.run,
             conversation=self.conversation,
-            approvals=tuple(ApprovalId(r.approval) for r in records if r.approval),
+            approvals=tuple(dict.fromkeys(r.request for r in records if r.request)),
         )
         parked = ParkedTurn(
             agent=self.agent.name,

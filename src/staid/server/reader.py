@@ -226,7 +226,8 @@ class Reader:
         ledger = self._project.wiring.ledger
         ledger.sweep()
         states = [None] if everything else [CallState.PENDING, CallState.IN_DOUBT]
-        return [a for state in states for a in ledger.approvals(state) if self._concerned(a)]
+        found = (a for state in states for a in ledger.approvals(state) if self._concerned(a))
+        return [self._theirs(each) for each in found]
 
     def approval(self, approval: str) -> ApprovalView:
         """Return one request; raise `ApprovalNotFound` also where it concerns others alone."""
@@ -235,7 +236,7 @@ class Reader:
         found = ledger.approval(ApprovalId(approval))
         if not self._concerned(found):
             raise ApprovalNotFound(approval=approval)
-        return ApprovalView(found, self._refused(found), self._run_of(found))
+        return ApprovalView(self._theirs(found), self._refused(found), self._run_of(found))
 
     def _run_of(self, approval: ApprovalRecord) -> RunView | None:
         try:
@@ -250,10 +251,17 @@ class Reader:
         asked = approval.call.subject == self._principal.token
         return asked or self._refused(approval) is None
 
+    def _theirs(self, approval: ApprovalRecord) -> ApprovalRecord:
+        """Return a request without what joined it where this principal does not decide it."""
+        if approval.members and self._refused(approval) is not None:
+            return replace(approval, members=())
+        return approval
+
     def _refused(self, approval: ApprovalRecord) -> str | None:
         """Return why this principal may never decide this request, whatever its state."""
         try:
-            check_decision(approval, self._principal, self._project.wiring.clock.now())
+            for each in (approval, *approval.members):
+                check_decision(each, self._principal, self._project.wiring.clock.now())
         except ApproverNotAllowed as error:
             return str(error.values["detail"])
         except StaidError:

@@ -228,6 +228,7 @@ def _ledger(connection: Connection, token: str, alias: str, journal: Journal) ->
         counted = select(held).where(held.c.call.in_(some))
         for row in connection.execute(counted).all():
             place = (held.c.call == row.call) & (held.c.budget == row.budget)
+            place &= held.c.key == row.key
             connection.execute(update(held).where(place).values(key=journal.alias(row.key)))
     words = worded(call, LEDGER_WORDS)
     connection.execute(
@@ -257,6 +258,8 @@ def _names(connection: Connection, token: str, alias: str) -> bool:
     approval, handoff, hold = tables.approval, tables.handoff, tables.hold
     decided, answered = approval.c.decided_by, handoff.c.answered_by
     connection.execute(update(approval).where(decided == token).values(decided_by=alias))
+    held = tables.reservation
+    connection.execute(update(held).where(held.c.key == token).values(key=alias))
     connection.execute(update(handoff).where(answered == token).values(answered_by=alias))
     vote, edited = tables.vote, tables.call.c.edited_by
     connection.execute(update(vote).where(vote.c.voter == token).values(voter=alias))

@@ -8,7 +8,7 @@ the first request is bound to, so that nobody decides about a list they have not
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 
@@ -23,15 +23,24 @@ from staid.domain.events import Event
 from staid.domain.ids import ApprovalId
 from staid.gates import facts
 from staid.gates.budget import Draw
+from staid.gates.structuring import PREFIX, window_of
 from staid.store import call_rows, reservations, tables
 from staid.store.ledger_moves import LedgerMoves
 from staid.store.reservations import CAPTURED, RESERVED, take_turns
 
 
+@dataclass(frozen=True, slots=True)
+class Added:
+    """One call that a sum is made of."""
+
+    record: CallRecord
+    amount: Decimal
+
+
 class Groups(LedgerMoves):
     """Lets calls join a request that waits, and keeps what it is bound to in step."""
 
-    def adding_up(self, approval: ApprovalId) -> list[CallRecord]:
+    def adding_up(self, approval: ApprovalId) -> list[Added]:
         """Return every call that the sum behind a request is made of, oldest first.
 
         Those that ran without a human are among them; none where no sum is behind it.
@@ -41,15 +50,19 @@ class Groups(LedgerMoves):
             held = tables.reservation.c
             mine = (held.call == found.call.id) & (held.budget == found.rule)
             key = connection.execute(select(held.key).where(mine)).scalar()
-            if key is None:
+            if key is None or not found.rule.startswith(PREFIX):
                 return []
             same = (held.budget == found.rule) & (held.key == key)
-            counts = held.state.in_([RESERVED, CAPTURED]) | (held.call == found.call.id)
-            calls = call_rows.calls().where(
-                tables.call.c.id.in_(select(held.call).where(same, counts))
-            )
-            ordered = calls.order_by(tables.call.c.proposed_at, tables.call.c.id)
-            return [call_rows.call_record(row) for row in connection.execute(ordered)]
+            since = found.requested_at - window_of(found.rule)
+            counts = (held.state == RESERVED) | (held.call == found.call.id)
+            counts |= (held.state == CAPTURED) & (held.at > since)
+            amounts = {
+                row.call: Decimal(row.amount)
+                for row in connection.execute(select(held.call, held.amount).where(same, counts))
+            }
+            records = [self._get(connection, call) for call in amounts]
+        ordered = sorted(records, key=lambda each: (each.proposed_at, each.call.id))
+        return [Added(record, amounts[record.call.id]) for record in ordered]
 
     def _leader(
         self, connection: Connection, approval: ApprovalRecord, draws: Sequence[Draw]

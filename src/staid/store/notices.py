@@ -19,7 +19,7 @@ from staid.domain.call import CallState
 from staid.domain.ids import Ids
 from staid.domain.notice import NoticeKind
 from staid.store import tables
-from staid.store.call_rows import aware
+from staid.store.call_rows import aware, on_its_own
 from staid.store.engine import Store
 
 CLAIM = timedelta(minutes=2)
@@ -158,7 +158,8 @@ def _waits(kind: NoticeKind, now: datetime) -> tuple[ColumnElement[Any], Select[
         joined = select(approval.id).join_from(
             tables.approval, tables.call, approval.call == call.id
         )
-        return approval.id, joined.where(call.state == CallState.PENDING.value)
+        waiting = joined.where(call.state == CallState.PENDING.value, on_its_own())
+        return approval.id, waiting
     if kind == "in_doubt":
         return call.id, select(call.id).where(call.state == CallState.IN_DOUBT.value)
     recent = handoff.opened_at > now - LATEST

@@ -360,7 +360,7 @@ def _approval(approval: ApprovalRecord) -> dict[str, Any]:
         "arguments": plain(approval.call.arguments),
         "rule": approval.rule,
         "message": approval.message,
-        "digest": approval.digest,
+        "digest": approval.shown,
         "run": approval.run,
         "requested_at": timestamp(approval.requested_at),
         "expires_at": timestamp(approval.expires_at),
