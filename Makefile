@@ -76,6 +76,14 @@ peers-setup: .venv-peers/.made  ## Create .venv-peers with real receivers and ot
 peers: peers-setup  ## Export to a real Phoenix and a real MLflow, and read back
 	$(BIN)/python benchmarks/peers.py
 
+.venv-effects-peers/.made: benchmarks/effects-peers-requirements.txt | setup
+	$(BIN)/uv venv -q --clear --python $(BIN)/python .venv-effects-peers
+	$(BIN)/uv pip install --quiet --python .venv-effects-peers/bin/python -r benchmarks/effects-peers-requirements.txt
+	@touch $@
+
+peers-effects: .venv-effects-peers/.made  ## How often an approved refund happens under kill -9: Staid beside its peers
+	$(BIN)/python benchmarks/peers_effects.py --write
+
 prove-journal: setup  ## More kills under load than CI runs
 	$(BIN)/python benchmarks/prove_journal.py --trials $(if $(filter file,$(origin TRIALS)),500,$(TRIALS))
 

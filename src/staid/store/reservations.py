@@ -11,6 +11,7 @@ from decimal import Decimal
 from sqlalchemy import Connection, case, delete, func, insert, literal, select, update
 
 from staid.domain.canonical import canonical
+from staid.domain.ids import ApprovalId, CallId
 from staid.gates.approval import Move
 from staid.gates.budget import APPROVER, Draw, Slot, Totals
 from staid.store import tables
@@ -111,11 +112,11 @@ def plan(connection: Connection, approval: str, draws: Sequence[Draw]) -> None:
 
 
 def planned(
-    connection: Connection, approvals: Mapping[str, str], key: str
-) -> dict[str, tuple[Draw, ...]]:
+    connection: Connection, approvals: Mapping[CallId, ApprovalId], key: str
+) -> dict[CallId, tuple[Draw, ...]]:
     """Return call -> what the holder of this key draws by approving it; `approvals` by call."""
     asked = tables.approval.c
-    found: dict[str, tuple[Draw, ...]] = {}
+    found: dict[CallId, tuple[Draw, ...]] = {}
     for call, approval in approvals.items():
         text = connection.execute(select(asked.draws).where(asked.id == approval)).scalar()
         found[call] = tuple(
