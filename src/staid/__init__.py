@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from staid.domain.outcome import Abstention, Answer, Outcome, Pending, Refusal
     from staid.domain.principal import Principal
     from staid.gates.budget import Budget
+    from staid.gates.structuring import Structuring, Threshold
     from staid.gates.tool import Call, Constraint
     from staid.project.project import Project
 
@@ -38,6 +39,8 @@ _HOMES = {
     "Project": "staid.project.project",
     "Refusal": "staid.domain.outcome",
     "StaidError": "staid.domain.errors",
+    "Structuring": "staid.gates.structuring",
+    "Threshold": "staid.gates.structuring",
 }
 
 __all__ = [
@@ -55,6 +58,8 @@ __all__ = [
     "Project",
     "Refusal",
     "StaidError",
+    "Structuring",
+    "Threshold",
     "__version__",
 ]
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Annotated, Any
 
 import typer
@@ -12,10 +13,11 @@ import typer
 from staid.cli import output
 from staid.cli.ask import AsOption, GroupsOption, groups_of
 from staid.domain.call import ApprovalRecord, CallRecord, CallState
-from staid.domain.canonical import canonical
+from staid.domain.canonical import canonical, decimal_text
 from staid.domain.errors import UsageInvalid
 from staid.domain.ids import ApprovalId, CallId
 from staid.domain.outcome import Outcome
+from staid.gates.ledger import Added
 from staid.project.deciding import Decided, decide, settle_doubt
 
 approvals_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
@@ -64,7 +66,9 @@ def show(approval: Approval) -> None:
         output.emit(_call_json(record), lambda: _call_lines(record))
         return
     found = ledger.approval(ApprovalId(approval))
-    output.emit(_json(found), lambda: _lines(found))
+    adding = ledger.adding_up(found.id)
+    value = {**_json(found), "adding_up": [_added_json(each) for each in adding]}
+    output.emit(value, lambda: [*_lines(found), *_added_lines(found, adding)])
 
 
 @approvals_app.command()
@@ -216,7 +220,48 @@ def _json(approval: ApprovalRecord) -> dict[str, Any]:
         "decided_at": approval.decided_at,
         "reason": approval.reason,
         "preview": approval.preview,
+        "calls": [_member_json(each) for each in (approval, *approval.members)],
+        "joined": approval.leader,
     }
+
+
+def _member_json(approval: ApprovalRecord) -> dict[str, Any]:
+    call = approval.call
+    return {
+        "call": call.id,
+        "state": approval.state.value,
+        "run": call.run,
+        "for": call.subject,
+        "arguments": dict(call.arguments),
+    }
+
+
+def _added_json(added: Added) -> dict[str, Any]:
+    call = added.record.call
+    return {
+        "call": call.id,
+        "state": added.record.state.value,
+        "run": call.run,
+        "amount": decimal_text(added.amount),
+    }
+
+
+def _added_lines(approval: ApprovalRecord, adding: Sequence[Added]) -> list[str]:
+    if approval.leader is not None:
+        return [f"  joined {approval.leader}; while that waits, it is decided there"]
+    if not adding:
+        return []
+    waiting = {each.call.id for each in (approval, *approval.members)}
+    total = decimal_text(sum((each.amount for each in adding), Decimal(0)))
+    lines = [f"  {len(adding)} calls add up to {total}; this decides {len(waiting)} of them:"]
+    for each in adding:
+        record, call = each.record, each.record.call
+        mark = "*" if call.id in waiting else " "
+        told = (
+            f"{mark} {call.id} {record.state.value} {decimal_text(each.amount)} for {call.subject}"
+        )
+        lines.append(f"  {told}, run {call.run}")
+    return lines
 
 
 def _lines(approval: ApprovalRecord) -> list[str]:

@@ -16,10 +16,16 @@ Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json
 """A JSON value; numbers that mean money never travel as float."""
 
 
+_DIGITS = 1000
+
+
 def decimal_text(value: Decimal) -> str:
     """Return the one normalised text of a decimal: no exponent, no trailing zeros, no `-0`."""
     if not value.is_finite():
         message = f"{value} is not a finite number"
+        raise ValueError(message)
+    if abs(value.adjusted()) > _DIGITS:  # written out, 1e999999999 would fill the memory
+        message = "a number of more than 1000 digits has no canonical form"
         raise ValueError(message)
     text = format(value.normalize(), "f")
     return "0" if text == "-0" else text
@@ -94,6 +100,18 @@ def _native(value: object) -> bool:
     if kind is int:
         return _SMALLEST <= cast("int", value) <= _LARGEST
     return kind is str or kind is bool or value is None
+
+
+def once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Return an object whose names stand once; raise `ValueError`: the second would silently win.
+
+    For `json.loads(…, object_pairs_hook=once)`.
+    """
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        message = "a name stands twice in one object"
+        raise ValueError(message)
+    return found
 
 
 def digest(value: object) -> str:

@@ -15,6 +15,7 @@ from staid.domain.errors import (
     ApprovalMismatch,
     ApproverNotAllowed,
 )
+from staid.domain.lookalike import alike
 from staid.domain.principal import Principal
 from staid.gates.demand import objection
 
@@ -133,6 +134,8 @@ def _check_approver(
         detail = f"only a user decides, and this is of kind {approver.kind}"
     elif approver.token in approval.requested_by:
         detail = "it asked for this call itself, or acts upstream of the request"
+    elif known := alike(approver.token, approval.requested_by):
+        detail = f"its name looks like {known}, who acts upstream of the request"
     else:
         length = waited(approval, now)
         detail = objection(approval.asks, approver.tokens, length, approving=approving)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Protocol
 
 from staid.domain.bound import Bound, Reading
@@ -87,6 +88,14 @@ class Swept:
 
     in_doubt: tuple[CallRecord, ...] = field(default=())
     expired: tuple[CallRecord, ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """One call that a sum is made of."""
+
+    record: CallRecord
+    amount: Decimal
 
 
 class Ledger(Protocol):
@@ -204,6 +213,10 @@ class Ledger(Protocol):
 
     def approval(self, approval: ApprovalId) -> ApprovalRecord:
         """Return an approval; raise `ApprovalNotFound`."""
+        ...
+
+    def adding_up(self, approval: ApprovalId) -> list[Added]:
+        """Return every call that the sum behind a request is made of, oldest first."""
         ...
 
     def approvals(self, state: CallState | None = CallState.PENDING) -> list[ApprovalRecord]:

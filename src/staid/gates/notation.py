@@ -195,7 +195,11 @@ def _number(match: re.Match[str]) -> Token:
 
 def number(text: str) -> str:
     """Return the form of a number: `98.70` and `98.7` have the same."""
-    return decimal_text(Decimal(text))
+    value = Decimal(text)
+    try:
+        return decimal_text(value)
+    except ValueError:  # too long to be written out
+        return str(value)
 
 
 def deceptive(text: str) -> bool:

@@ -33,6 +33,10 @@ _BOUNDS = {
 """Errors of pydantic that mean a bound was crossed; all others mean the shape is wrong."""
 
 
+MOST = 1_000_000
+"""Characters of the arguments of one call, at most: they are hashed, stored and shown to people."""
+
+
 class Invalid(Exception):
     """Arguments that do not fit a tool: which rule they break, in plain words."""
 
@@ -51,6 +55,8 @@ def validate(model: type[BaseModel], arguments: Mapping[str, Json]) -> BaseModel
     """
     try:
         text = canonical(arguments)
+        if len(text) > MOST:
+            raise Invalid("schema", f"The arguments are longer than {MOST} characters.")
         return model.model_validate_json(
             text, strict=True, extra="forbid", by_alias=True, by_name=True
         )

@@ -21,7 +21,7 @@ from staid.domain.canonical import Json, canonical, decimal_text, timestamp
 from staid.domain.demand import Terms
 from staid.gates.budget import Draw, Slot, Totals
 from staid.gates.expression.scope import Facts
-from staid.gates.params import Invalid, canonical_arguments
+from staid.gates.params import MOST, Invalid, canonical_arguments
 from staid.gates.rules import NO_POLICY, Policy, Said, ToolRules
 from staid.gates.steps import steps
 from staid.gates.structuring import Threshold, ruled
@@ -339,7 +339,7 @@ def _broken(name: str, error: Exception) -> Ruling:
 
 def _readable(arguments: Mapping[str, Json]) -> dict[str, Json]:
     try:
-        canonical(arguments)
-        return dict(arguments)
+        kept = len(canonical(arguments)) <= MOST
+        return dict(arguments) if kept else {"unreadable": "too long to be kept"}
     except Exception:  # noqa: BLE001 - only for the record of a denied call
         return {"unreadable": repr(arguments)[:2000]}

@@ -37,6 +37,7 @@ def _in_thread(function: Callable[..., object], *arguments: object) -> Future[ob
     # Not from a pool: a handler that hangs would take a worker away for good, and a daemon thread
     # lets the process end.
     future: Future[object] = Future()
+    future.set_running_or_notify_cancel()  # who waits may give up; what runs still ends by itself
     context = copy_context()
 
     def work() -> None:

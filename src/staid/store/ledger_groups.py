@@ -8,14 +8,14 @@ the first request is bound to, so that nobody decides about a list they have not
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 
 from sqlalchemy import Connection, func, select, update
 
 from staid.domain.bound import Change
-from staid.domain.call import ApprovalRecord, CallRecord, CallState
+from staid.domain.call import ApprovalRecord, CallState
 from staid.domain.canonical import canonical, digest
 from staid.domain.demand import Demand
 from staid.domain.errors import ApprovalMismatch
@@ -23,18 +23,11 @@ from staid.domain.events import Event
 from staid.domain.ids import ApprovalId
 from staid.gates import facts
 from staid.gates.budget import Draw
+from staid.gates.ledger import Added
 from staid.gates.structuring import PREFIX, window_of
 from staid.store import call_rows, reservations, tables
 from staid.store.ledger_moves import LedgerMoves
 from staid.store.reservations import CAPTURED, RESERVED, take_turns
-
-
-@dataclass(frozen=True, slots=True)
-class Added:
-    """One call that a sum is made of."""
-
-    record: CallRecord
-    amount: Decimal
 
 
 class Groups(LedgerMoves):

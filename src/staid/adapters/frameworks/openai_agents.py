@@ -21,7 +21,7 @@ from agents.tool_context import ToolContext
 
 from staid.adapters.frameworks.wrapping import Bounds, Pending, Wrapped, told, waits
 from staid.domain.call import CallState
-from staid.domain.canonical import Json
+from staid.domain.canonical import Json, once
 from staid.domain.errors import CallPending
 from staid.domain.message import MALFORMED_ARGUMENTS
 from staid.runtime.guard import Guard
@@ -60,8 +60,8 @@ def _gated(guard: Guard, tool: FunctionTool, bounds: Bounds, pending: Pending) -
 
 def _arguments(raw: str) -> dict[str, object]:
     try:
-        value: object = json.loads(raw or "{}")
-    except ValueError:
+        value: object = json.loads(raw or "{}", object_pairs_hook=once)
+    except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
         return {MALFORMED_ARGUMENTS: raw}

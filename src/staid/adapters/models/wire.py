@@ -29,7 +29,7 @@ from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.tools import ToolDefinition
 
 from staid.adapters.models.prompt import clean, prompt_identity, render
-from staid.domain.canonical import Json, canonical, digest
+from staid.domain.canonical import Json, canonical, digest, once
 from staid.domain.message import (
     MALFORMED_ARGUMENTS,
     Message,
@@ -175,7 +175,9 @@ def arguments(raw: str | Mapping[str, object] | None) -> Mapping[str, Json]:
     if raw is None or raw == "":
         return {}
     try:
-        value: object = json.loads(raw, parse_constant=_refuse) if isinstance(raw, str) else raw
+        value: object = raw
+        if isinstance(raw, str):
+            value = json.loads(raw, parse_constant=_refuse, object_pairs_hook=once)
         # What has no canonical form (infinite numbers) could not be hashed, and half a surrogate
         # pair is kept in a result, but no text that anything may be called with.
         canonical(value)
