@@ -132,8 +132,9 @@ def _as_then(again: Reruled) -> bool:
 
 
 def _amount(tool: Tool, arguments: Mapping[str, Json]) -> Decimal | None:
-    names = [budget.sum_of for budget in tool.budgets if budget.sum_of] or ["amount"]
-    value = arguments.get(names[0])
+    summed = (budget.sum_of for budget in tool.budgets)
+    name = next((name for name in (tool.amount, *summed) if name), "amount")
+    value = arguments.get(name)
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:

@@ -100,3 +100,16 @@ def test_a_tighter_policy_passes(ready: Run, folder: Path, limit: str) -> None:
     said = ready("gates", "backtest", "tighter.yaml")
     assert (said.code, said.body["loosened"]) == (0, 0)
     assert said.body["approvals_added_per_day"] == "1"
+
+
+def test_what_a_rule_wants_of_approvers_is_kept(ready: Run, folder: Path) -> None:
+    """Whoever the rule does not name cannot approve what it asked for."""
+    with_policy(folder, POLICY.format(limit=40) + "        approvers: [group:leads]\n")
+    toml = folder / "staid.toml"
+    toml.write_text(toml.read_text("utf-8").replace('approvers = ["group:leads"]\n', ""), "utf-8")
+    asked = ready("ask", "refund 50 for order A1", "--as", "user:ada", "--agent", "desk")
+    assert asked.body["outcome"] == "pending"
+    approval = ready("approvals", "list").body["approvals"][0]["id"]
+    refused = ready("approvals", "approve", approval, "--as", "user:bea")
+    assert refused.error["code"] == "ST-414"
+    assert not (folder / "effects.txt").exists()
