@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 export OMP_NUM_THREADS ?= 1
 EXAMPLES ?= 10000
 TRIALS ?= 1000
+VIA ?= plain
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check lock fit-confidence bench bench-turn bench-grounding bench-store \
         bench-traces bench-gates prove-leaks prove-effects prove-journal peers peers-setup docs clean
@@ -63,8 +64,8 @@ bench-gates: setup  ## What a ruling costs under a thousand rules
 prove-leaks: setup  ## More examples of the leak property than CI runs
 	STAID_LEAK_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest tests/property -k leak -q -n 2 --timeout 0
 
-prove-effects: setup  ## More kills around an effect than CI runs
-	$(BIN)/python benchmarks/prove_effects.py --trials $(TRIALS)
+prove-effects: setup  ## More kills around an effect than CI runs; VIA=all adds frameworks
+	$(BIN)/python benchmarks/prove_effects.py --trials $(TRIALS) --via $(VIA)
 
 .venv-peers/.made: benchmarks/peers-requirements.txt | setup
 	$(BIN)/uv venv -q --clear --python $(BIN)/python .venv-peers

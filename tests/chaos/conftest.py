@@ -11,8 +11,8 @@ import pytest
 
 from staid.store.engine import Store
 from staid.store.tables import metadata
-from staid.testing.kill import Zygote, zygote
 from staid.testing.postgres import PostgresServer
+from staid.testing.zygote import Zygote, zygote
 
 
 @pytest.fixture(scope="module")

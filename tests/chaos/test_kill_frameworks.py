@@ -11,7 +11,8 @@ import pytest
 from staid.store.engine import Store
 from staid.store.journal import Journal
 from staid.testing.frameworks import DRIVERS
-from staid.testing.kill import KEY, POINTS, UNKNOWN, EffectFile, Job, Zygote, settled_truthfully
+from staid.testing.kill import KEY, POINTS, UNKNOWN, EffectFile, Job, settled_truthfully
+from staid.testing.zygote import Zygote
 
 pytestmark = pytest.mark.chaos
 
@@ -27,7 +28,7 @@ def test_kill_and_run_the_agent_again(
     for point in POINTS:
         jobs = [_job(url, tmp_path, via, point, number) for number in range(KILLS_PER_POINT)]
         assert all(report.killed for report in processes.run(*jobs)), point
-        recovered = processes.run(*(replace(j, role="recover", crash="", hours=2) for j in jobs))
+        recovered = processes.carry(*(replace(j, role="recover", crash="", hours=2) for j in jobs))
         for job, report in zip(jobs, recovered, strict=True):
             effects = EffectFile(job.effects).all()
             assert report.state == ("in_doubt" if point in UNKNOWN else "done"), report

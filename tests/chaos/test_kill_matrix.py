@@ -13,7 +13,8 @@ from staid.store import tables
 from staid.store.engine import Store
 from staid.store.journal import Journal
 from staid.store.ledger_rows import LedgerRows
-from staid.testing.kill import KEY, POINTS, UNKNOWN, EffectFile, Job, Zygote, settled_truthfully
+from staid.testing.kill import KEY, POINTS, UNKNOWN, EffectFile, Job, settled_truthfully
+from staid.testing.zygote import Zygote
 
 pytestmark = pytest.mark.chaos
 
@@ -26,8 +27,8 @@ def test_kill_and_recover(point: str, url: str, tmp_path: Path, processes: Zygot
     """After a kill at this point, sweep, resume and retries give the effect once or in doubt."""
     jobs = [_job(url, tmp_path, number, point) for number in range(KILLS_PER_POINT)]
     assert all(report.killed for report in processes.run(*jobs))
-    recovered = processes.run(*(replace(j, role="recover", crash="", hours=2) for j in jobs))
-    again = processes.run(*(replace(j, role="recover", crash="", hours=4) for j in jobs[:2]))
+    recovered = processes.carry(*(replace(j, role="recover", crash="", hours=2) for j in jobs))
+    again = processes.carry(*(replace(j, role="recover", crash="", hours=4) for j in jobs[:2]))
     assert [r.state for r in again] == [r.state for r in recovered[:2]]
     for job, report in zip(jobs, recovered, strict=True):
         effects = EffectFile(job.effects).all()

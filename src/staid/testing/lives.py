@@ -1,0 +1,300 @@
+"""What one process does to one call: its own ledger and gate on a shared store, and its death."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import threading
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from decimal import Decimal
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+from sqlalchemy import update
+
+from staid.domain.call import CallRecord, CallState
+from staid.domain.canonical import Json
+from staid.domain.errors import StaidError
+from staid.domain.events import Event
+from staid.domain.ids import ApprovalId, RunId
+from staid.domain.message import ProposedCall
+from staid.domain.principal import Principal
+from staid.gates.approval import Move, target
+from staid.gates.ledger import Swept
+from staid.gates.tool import Call, Tool, define
+from staid.runtime.gate import Gate, Proposer
+from staid.runtime.guard import Guard
+from staid.store import tables
+from staid.store.engine import Store
+from staid.store.journal import Journal
+from staid.store.ledger import SqlLedger
+from staid.testing.frameworks import DRIVERS
+from staid.testing.kill import (
+    KEY,
+    START,
+    CountedIds,
+    EffectFile,
+    Job,
+    Report,
+    StepClock,
+    probe_of,
+)
+
+_played = count()
+
+
+def die() -> None:
+    """End this process at once, as `kill -9` does."""
+    os.kill(os.getpid(), signal.SIGKILL)
+    threading.Event().wait()  # the signal may take a moment to arrive in another thread
+
+
+class Refund(BaseModel):
+    """The arguments of the tool under test."""
+
+    order_id: str
+    amount: Decimal = Field(gt=0, le=500)
+
+
+class _CrashingJournal(Journal):
+    """Dies inside a transaction: the row is written, the commit is not."""
+
+    def __init__(self, store: Store, at: Callable[[str], None]) -> None:
+        super().__init__(store, KEY)
+        self._at = at
+        self.operation = ""
+
+    def append(self, connection: Any, run: str, events: Sequence[Event]) -> None:  # noqa: ANN401 - as in the base
+        super().append(connection, run, events)
+        self._at(f"{self.operation}.inside")
+
+
+class _CrashingLedger(SqlLedger):
+    """Dies before, inside or after a named operation."""
+
+    def __init__(
+        self, store: Store, clock: StepClock, stem: str, at: Callable[[str], None]
+    ) -> None:
+        self._crashing = _CrashingJournal(store, at)
+        super().__init__(store, self._crashing, clock, CountedIds(stem))
+        self._at = at
+
+    def _around(self, operation: str, run: Callable[[], Any]) -> Any:  # noqa: ANN401 - passes through
+        self._at(f"{operation}.before")
+        self._crashing.operation = operation
+        result = run()
+        self._at(f"{operation}.after")
+        return result
+
+    def propose(self, *given: Any, **named: Any) -> Any:  # noqa: ANN401 - passes through
+        return self._around("propose", partial(super().propose, *given, **named))
+
+    def decide(self, *given: Any, **named: Any) -> Any:  # noqa: ANN401 - passes through
+        return self._around("decide", partial(super().decide, *given, **named))
+
+    def claim(self, *given: Any, **named: Any) -> Any:  # noqa: ANN401 - passes through
+        return self._around("claim", partial(super().claim, *given, **named))
+
+    def settle(self, *given: Any, **named: Any) -> Any:  # noqa: ANN401 - passes through
+        return self._around("settle", partial(super().settle, *given, **named))
+
+
+class _BrokenLedger(_CrashingLedger):
+    """A ledger without one of its promises, to see that the proof notices."""
+
+    lacks: str = ""
+
+    def claim(self, call: Any, lease: Any, **_named: Any) -> Any:  # noqa: ANN401 - as in the base
+        """Give the right to execute to whoever asks, as often as it is asked for."""
+        mine = tables.call.c.id == call
+        taken = {"executor": lease.executor, "lease_until": self._clock.now() + lease.length}
+        state = target(Move.CLAIM).value
+        with self._store.write() as connection:
+            connection.execute(update(tables.call).where(mine).values(state=state, **taken))
+        self._at("claim.after")
+        return self.get(call)
+
+    def sweep(self) -> Swept:
+        """Take what lost its executor for not done yet, and let it be done again."""
+        if self.lacks != "doubt":
+            return super().sweep()
+        call = tables.call.c
+        lost = (call.state == CallState.EXECUTING.value) & (call.lease_until < self._clock.now())
+        again = {"state": CallState.APPROVED.value, "executor": None, "lease_until": None}
+        with self._store.write() as connection:
+            connection.execute(update(tables.call).where(lost).values(**again))
+        return Swept()
+
+
+class Life:
+    """One process's view of one call: its own ledger and gate on a shared store."""
+
+    def __init__(self, job: Job, store: Store, end: Callable[[], None] = die) -> None:
+        """Open ledger and gate on a store of this process; `end` is what its kill point does."""
+        self._job = job
+        self._end = end
+        clock = StepClock(START + timedelta(hours=job.hours))
+        name = f"{os.getpid()}x{next(_played)}"
+        stem = f"{job.run}{name}"
+        kind = _BrokenLedger if job.broken else _CrashingLedger
+        self._ledger = kind(store, clock, stem, self._at)
+        if isinstance(self._ledger, _BrokenLedger):
+            self._ledger.lacks = job.broken
+        tools = {"refund.issue": self._tool()}
+        self._gate = Gate(tools, self._ledger, clock, CountedIds(stem), f"p{name}")
+        self._tools = tools
+        self._errors: list[str] = []
+
+    def _at(self, point: str) -> None:
+        if point == self._job.crash:
+            self._end()
+
+    def _happen(self, key: str, order: str, amount: str) -> None:
+        """Let the effect happen in the outside world."""
+        self._at("effect.before")
+        EffectFile(self._job.effects).add({"key": key, "order": order, "amount": amount})
+        self._at("effect.after")
+
+    def _probe(self, _params: object, call: Call) -> bool | None:
+        # A sweep meets the calls of other jobs too: each has its effects in a file of its own.
+        return probe_of(Path(self._job.effects).with_name(call.run), call.key)
+
+    def _tool(self) -> Tool:
+        def effect(params: Refund, call: Call) -> dict[str, str]:
+            self._happen(call.key, params.order_id, str(params.amount))
+            return {"refund": f"re_{params.order_id}"}
+
+        async def async_effect(params: Refund, call: Call) -> dict[str, str]:
+            return effect(params, call)
+
+        return define(
+            async_effect if self._job.asynchronous else effect,
+            "refund.issue",
+            result="Refunded {amount} for order {order_id}.",
+            requires_approval=lambda p: p.amount > 100,
+            reconcile=self._probe if self._job.probed else None,
+        )
+
+    async def play(self) -> Report:
+        """Do what the role says, noting every coded error and going on."""
+        await {
+            "live": self._live,
+            "recover": self._recover,
+            "execute": self._execute,
+            "approve": partial(self._decide, "approve"),
+            "deny": partial(self._decide, "deny"),
+        }[self._job.role]()
+        record = self._record()
+        return Report(
+            killed=False, state=record.state if record else "", errors=tuple(self._errors)
+        )
+
+    async def _live(self) -> None:
+        await self._propose()
+        await self._decide("approve")
+        await self._execute()
+
+    async def _recover(self) -> None:
+        """Sweep, carry on what was left, and retry everything that must not happen twice."""
+        await self._gate.sweep()
+        if self._record() is None:
+            await self._propose()
+        for _ in range(2):
+            await self._decide("approve")
+            await self._execute()
+            await self._reconcile()
+
+    async def _reconcile(self) -> None:
+        """Ask what became of a call in doubt; what did not happen is asked for anew."""
+        if not self._job.probed:
+            return
+        record = self._record()
+        if record is not None and record.state is CallState.IN_DOUBT:
+            record = await self._gate.reconcile(record.call.id)
+        if record is not None and record.state is CallState.FAILED:
+            await self._propose()
+
+    async def _propose(self) -> None:
+        arguments: dict[str, Json] = {"order_id": self._job.run, "amount": self._job.amount}
+        proposal = ProposedCall("provider-1", "refund.issue", arguments)
+        asker = Principal("local", "user", "ada")
+        proposer = Proposer(RunId(self._job.run), "support", frozenset({"refund.issue"}), asker)
+        await self._coded(self._gate.propose(proposal, **_named(proposer)))
+
+    async def _decide(self, decision: Literal["approve", "deny"]) -> None:
+        record = self._record()
+        if record is not None and record.approval is not None:
+            lead = Principal("local", "user", "lead")
+            await self._coded(self._gate.decide(ApprovalId(record.approval), lead, decision))
+
+    async def _execute(self) -> None:
+        record = self._record()
+        if record is not None:
+            await self._coded(self._gate.execute(record.call.id))
+
+    async def _coded(self, work: Any) -> None:  # noqa: ANN401 - any coroutine
+        try:
+            await work
+        except StaidError as error:
+            self._errors.append(error.code)
+
+    def _record(self) -> CallRecord | None:
+        return next(reversed(self._ledger.calls(RunId(self._job.run))), None)
+
+
+class FrameworkLife(Life):
+    """The same life where an agent of another framework makes the call, again and again."""
+
+    async def _propose(self) -> None:
+        await self._drive()
+
+    async def _execute(self) -> None:
+        if self._record() is not None:
+            await self._drive()
+
+    async def _drive(self) -> None:
+        """Let the agent make the call: it is proposed, found again, or carried out."""
+        drive = DRIVERS[self._job.via]
+        run, order = RunId(self._job.run), self._job.run
+        asked: list[dict[str, Json]] = [{"order_id": order, "amount": self._job.amount}]
+
+        def refund(order_id: str, amount: str) -> str:
+            """Refund an order."""
+            self._happen("", order_id, amount)
+            return f"re_{order_id}"
+
+        bounds: dict[str, Any] = {"effect": "write", "requires_approval": _above_100}
+        if self._job.probed:
+            bounds["reconcile"] = self._probe
+
+        def work() -> None:
+            self._tools.clear()
+            guard = Guard(
+                lambda tool: self._tools.__setitem__(tool.name, tool),
+                lambda: self._gate,
+                lambda _principal, _agent: run,
+            )
+            asker = Principal("local", "user", "ada")
+            with guard.acting(asker, "support", key=run):
+                drive(guard, refund, asked, {"refund": bounds})
+
+        await self._coded(asyncio.to_thread(work))
+
+
+def _above_100(params: Any) -> bool:  # noqa: ANN401 - built from the framework's schema
+    return Decimal(params.amount) > 100
+
+
+def life(job: Job, store: Store, end: Callable[[], None] = die) -> Life:
+    """Return the life of a job, through its framework where it names one."""
+    return FrameworkLife(job, store, end) if job.via else Life(job, store, end)
+
+
+def _named(proposer: Proposer) -> dict[str, Any]:
+    names = ("run", "agent", "allowed", "principal", "upstream", "label")
+    return {name: getattr(proposer, name) for name in names}
