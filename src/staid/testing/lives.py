@@ -240,8 +240,14 @@ class Life:
     async def _coded(self, work: Any) -> None:  # noqa: ANN401 - any coroutine
         try:
             await work
-        except StaidError as error:
-            self._errors.append(error.code)
+        except Exception as error:
+            # A framework may wrap what its tool raised.
+            found: BaseException | None = error
+            while found is not None and not isinstance(found, StaidError):
+                found = found.__cause__
+            if found is None:
+                raise
+            self._errors.append(found.code)
 
     def _record(self) -> CallRecord | None:
         return next(reversed(self._ledger.calls(RunId(self._job.run))), None)
