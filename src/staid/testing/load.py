@@ -18,7 +18,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,16 +26,21 @@ from typing import Any
 
 from staid.domain.ids import RunId
 from staid.domain.label import Label
+from staid.project.exporting import export_once
 from staid.project.interrupting import close_interrupted, interrupted
 from staid.project.loading import load_project
 from staid.project.project import Project
 from staid.runtime.agent import CLAIM
 from staid.runtime.released import outcome_of
 from staid.store.engine import Store
+from staid.store.outbox import FINISHED
 from staid.testing.documents import written
 from staid.testing.embedder import HashingEmbedder
+from staid.tracing.spans import trace_id
 
 THREADS = 4
+EXPORTS = 0.1
+"""How often whoever was told an outcome then empties the outbox: kills fall into exports, too."""
 LATEST = 60
 """Transactions that a child has begun when it is killed, at most."""
 
@@ -65,6 +70,10 @@ file = "directory.yaml"
 signal = "similarity"
 floor = 0.35
 floor_reason = "the hashing embedder of the tests knows no meaning"
+[sinks.log]
+kind = "file"
+path = "exports.jsonl"
+content = "full"
 """
 AGENT = '''
 import os
@@ -245,6 +254,45 @@ def _interrupted(project: Project, told: Sequence[Told], seen: Seen) -> list[str
     return wrong + [f"after closing: {finding}" for finding in project.wiring.journal.verify()]
 
 
+# --- exports -------------------------------------------------------------------------------
+
+
+def _exported(project: Project, _: Sequence[Told]) -> list[str]:
+    """Return finished runs that are not due or did not arrive, and spans with a second id."""
+    outbox, records = project.wiring.outbox, project.wiring.records
+    wrong = [f"{run} is finished, and was never due at the sink" for run in outbox.missing("log")]
+    _flush(project)
+    first = _spans(project)
+    left = outbox.rows(sink="log", states=("waiting", "rejected", "skipped"), limit=1_000_000)
+    wrong += [f"the {row.kind} of {row.run} did not leave: {row.state} {row.error}" for row in left]
+    finished = [run.run for run in records.runs(limit=1_000_000) if run.state in FINISHED]
+    traces = {trace for trace, _ in first}
+    wrong += [f"{run} is not in the export" for run in finished if trace_id(run) not in traces]
+    outbox.retry("log", ["sent"])
+    _flush(project)
+    again = _spans(project) - first
+    return wrong + [f"sent again under another id: {trace} {span}" for trace, span in again]
+
+
+def _flush(project: Project) -> None:
+    while any(done.moved for done in export_once(project)):
+        pass
+
+
+def _spans(project: Project) -> set[tuple[str, str]]:
+    """Return trace and span of every whole line that was exported."""
+    found: set[tuple[str, str]] = set()
+    file = project.settings.path("exports.jsonl")
+    for line in file.read_text("utf-8").splitlines() if file.exists() else []:
+        with suppress(json.JSONDecodeError):  # the kill fell into this line
+            span = json.loads(line)
+            found.add((span["trace"], span["span"]))
+    return found
+
+
+CHECKS.append(_exported)
+
+
 # --- inside the process that forks ---------------------------------------------------------
 
 
@@ -291,6 +339,8 @@ def _ask(project: Project, home: Path, draw: random.Random) -> None:
         )
         line = json.dumps([outcome.run, outcome.outcome, outcome.text])
         os.write(file, f"{line}\n".encode())
+        if draw.random() < EXPORTS:
+            export_once(project)
 
 
 def _trial(home: Path, seed: int) -> int:
