@@ -93,8 +93,12 @@ def test_amounts_out_of_bounds(world: GateWorld, amount: Any) -> None:
 @pytest.mark.parametrize("amount", [-5, "-1e300", float("inf"), float("nan"), "1e400", 10**400])
 def test_amounts_that_a_total_refuses(world: GateWorld, amount: Any) -> None:
     """Where the tool itself bounds nothing, budget and sum still refuse what is no amount."""
+
+    def handle(_params: Loose) -> None:
+        world.effects.append(("k", Decimal(1)))
+
     tool = define(
-        lambda p: world.effects.append(("k", Decimal(1))),
+        handle,
         "loose",
         params=Loose,
         budget=Budget(100, sum_of="amount"),
@@ -165,9 +169,11 @@ def test_preview_that_mutates(world: GateWorld) -> None:
 def test_preview_that_hangs(world: GateWorld) -> None:
     """A preview that does not come back is given up, and the call denied: nobody could look."""
     release = threading.Event()
-    world.tools[REFUND] = world.define(
-        preview=lambda _: release.wait(), timeout=timedelta(milliseconds=50)
-    )
+
+    def hang(_params: object) -> bool:
+        return release.wait()
+
+    world.tools[REFUND] = world.define(preview=hang, timeout=timedelta(milliseconds=50))
     try:
         assert denied(world, world.propose(150), "preview")
     finally:
