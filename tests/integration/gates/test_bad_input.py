@@ -67,7 +67,6 @@ def denied(world: GateWorld, record: CallRecord, rule: str) -> bool:
         "NaN",
         "sNaN",
         "Infinity",
-        "1e999999999",
         "1e-999999999",
         True,
         None,
@@ -82,7 +81,7 @@ def test_amounts_that_are_no_number(world: GateWorld, amount: Any) -> None:
     assert denied(world, proposed(world, {"order_id": "7", "amount": amount}), "schema")
 
 
-@pytest.mark.parametrize("amount", [-5, "-0.01", 0, "1e400", 10**400, "1" * 5000])
+@pytest.mark.parametrize("amount", [-5, "-0.01", 0, "1e400", "1e999999999", 10**400])
 def test_amounts_out_of_bounds(world: GateWorld, amount: Any) -> None:
     """Negative, zero and huge amounts are denied, whatever way they are written."""
     record = proposed(world, {"order_id": "7", "amount": amount})
@@ -90,12 +89,14 @@ def test_amounts_out_of_bounds(world: GateWorld, amount: Any) -> None:
     assert denied(world, record, record.ruling.rule)
 
 
-@pytest.mark.parametrize("amount", [-5, "-1e300", float("inf"), float("nan"), "1e400", 10**400])
+@pytest.mark.parametrize(
+    "amount", [-5, "-1e300", float("inf"), float("nan"), "1e999999999", 10**400]
+)
 def test_amounts_that_a_total_refuses(world: GateWorld, amount: Any) -> None:
     """Where the tool itself bounds nothing, budget and sum still refuse what is no amount."""
 
-    def handle(_params: Loose) -> None:
-        world.effects.append(("k", Decimal(1)))
+    def handle(p: Loose) -> None:
+        world.effects.append(("k", Decimal(str(p.amount))))
 
     tool = define(
         handle,
@@ -170,7 +171,7 @@ def test_preview_that_hangs(world: GateWorld) -> None:
     """A preview that does not come back is given up, and the call denied: nobody could look."""
     release = threading.Event()
 
-    def hang(_params: object) -> bool:
+    def hang(_: Refund) -> bool:
         return release.wait()
 
     world.tools[REFUND] = world.define(preview=hang, timeout=timedelta(milliseconds=50))
