@@ -310,6 +310,19 @@ def test_reconsidered_alone(world: GateWorld) -> None:
     assert len(world.effects) == 4
 
 
+def test_joining_what_is_reconsidered(world: GateWorld) -> None:
+    """What joins a request that is asked anew joins that one alone, not those decided before."""
+    records = [act(world, n) for n in range(3)]
+    decide(world, asked(world), "approve")
+    tool(world, version="2")
+    assert world.execute(records[1]).state is CallState.PENDING
+    records.append(act(world, 3))
+    found = asked(world)
+    assert [each.call.id for each in found.members] == [records[3].call.id]
+    decide(world, found, "approve")
+    assert states(world, records[1:]) == [CallState.APPROVED] * 3
+
+
 def test_facts_of_every_run(world: GateWorld) -> None:
     """The decision is a fact of every run that waited for it, and every chain still verifies."""
     records = [act(world, n) for n in range(3)]
