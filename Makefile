@@ -8,7 +8,7 @@ TRIALS ?= 1000
 VIA ?= plain
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check lock fit-confidence bench bench-turn bench-grounding bench-store \
-        bench-traces bench-gates prove-leaks prove-effects prove-journal peers peers-setup docs clean
+        bench-traces bench-gates prove-leaks prove-effects prove-journal peers peers-setup agentdojo-setup bench-agentdojo docs clean
 
 help:  ## Show this menu
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -85,6 +85,16 @@ peers: peers-setup  ## Export to a real Phoenix and a real MLflow, and read back
 peers-effects: .venv-effects-peers/.made  ## How often an approved refund happens under kill -9: Staid beside its peers
 	$(BIN)/python benchmarks/peers_effects.py --write
 
+.venv-agentdojo/.made: benchmarks/agentdojo-requirements.txt | setup
+	$(BIN)/uv venv -q --clear --python $(BIN)/python .venv-agentdojo
+	$(BIN)/uv pip install --quiet --python .venv-agentdojo/bin/python -r benchmarks/agentdojo-requirements.txt
+	@touch $@
+
+agentdojo-setup: .venv-agentdojo/.made  ## Create .venv-agentdojo with the outside benchmark of attacks
+
+bench-agentdojo: agentdojo-setup  ## Tasks and attacks of AgentDojo through the gate, without a model
+	PYTHONPATH=src .venv-agentdojo/bin/python benchmarks/agentdojo_replay.py $(if $(WRITE),--write $(WRITE))
+
 prove-journal: setup  ## More kills under load than CI runs
 	$(BIN)/python benchmarks/prove_journal.py --trials $(if $(filter file,$(origin TRIALS)),500,$(TRIALS))
 
@@ -98,4 +108,4 @@ lock: $(VENV)/.made  ## Resolve the dependencies anew
 	  --generate-hashes --no-header pyproject.toml --group dev -o requirements-dev.lock
 
 clean:  ## Remove what the targets above made
-	rm -rf $(VENV) .venv-peers .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-peers .venv-agentdojo .pytest_cache .ruff_cache .hypothesis

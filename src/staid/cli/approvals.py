@@ -12,6 +12,7 @@ import typer
 
 from staid.cli import output
 from staid.cli.ask import AsOption, GroupsOption, groups_of
+from staid.cli.provenance import provenance, provenance_json, provenance_lines
 from staid.domain.call import ApprovalRecord, CallRecord, CallState
 from staid.domain.canonical import canonical, decimal_text
 from staid.domain.errors import UsageInvalid
@@ -58,17 +59,25 @@ def _states(state: str) -> list[CallState | None]:
 
 
 @approvals_app.command()
-def show(approval: Approval) -> None:
-    """Show one request: what would run, which rule asked, who may not decide it."""
+def show(approval: Approval, as_: AsOption = "") -> None:
+    """Show one request: what would run, which rule asked, where its arguments come from.
+
+    --as says who reads: words of a document are shown to those who may read it.
+    """
     ledger = output.project().wiring.ledger
     if approval.startswith("cal_"):
         record = ledger.get(CallId(approval))
         output.emit(_call_json(record), lambda: _call_lines(record))
         return
     found = ledger.approval(ApprovalId(approval))
-    adding = ledger.adding_up(found.id)
-    value = {**_json(found), "adding_up": [_added_json(each) for each in adding]}
-    output.emit(value, lambda: [*_lines(found), *_added_lines(found, adding)])
+    adding, traced = ledger.adding_up(found.id), provenance(found.call, as_)
+    value = {
+        **_json(found),
+        "adding_up": [_added_json(each) for each in adding],
+        "provenance": provenance_json(traced),
+    }
+    lines = [*_lines(found), *_added_lines(found, adding), *provenance_lines(traced)]
+    output.emit(value, lines)
 
 
 @approvals_app.command()
