@@ -47,6 +47,7 @@ from staid.domain.ids import RunId
 from staid.domain.message import ProposedCall
 from staid.domain.principal import Principal
 from staid.gates.params import Invalid, canonical_arguments, dump
+from staid.gates.provenance import Texts
 from staid.gates.tool import Tool, define
 from staid.gates.version import code_version
 from staid.runtime.gate import Gate, Proposer
@@ -164,13 +165,21 @@ class Guard:
         self._guarded.add(name)
         return tool
 
-    async def carry(self, tool: Tool, arguments: Mapping[str, Json], inner: Inner) -> Passed:
+    async def carry(
+        self,
+        tool: Tool,
+        arguments: Mapping[str, Json],
+        inner: Inner,
+        seen: Texts | None = None,
+    ) -> Passed:
         """Rule on one call and, where it may run, carry it out through `inner`, at most once.
 
         Inside `acting`, as for a guarded function: the same call under the same key is carried out
-        once, and a call that waits is found again. Raises `CallDenied` where nobody acts.
+        once, and a call that waits is found again. Raises `CallDenied` where nobody acts. `seen` is
+        what the model has seen; without it nobody knows where the arguments come from.
         """
         acting = self._acts(tool)
+        acting = replace(acting, proposer=replace(acting.proposer, seen=seen))
         returned = _Returned()
         tokens = _returned.set(returned), _inner.set(inner)
         try:

@@ -74,6 +74,7 @@ def test_what_the_user_said_in_another_notation(name: str, value: Any, text: str
     ("name", "value", "text"),
     [
         ("file_id", "13", "share it for 13 euros"),
+        ("file_id", "13", "share it with 13 people"),
         ("file_id", "13", "on June 13 or at 13:00 or the 13th, 13% off"),
         ("file_id", "13", "file 113, or 13.5"),
         ("file_id", "013", "file 13"),

@@ -11,17 +11,20 @@ with project.acting("user:ada", agent="crew", key="ticket-4711"):
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from pydantic_ai import FunctionToolset, RunContext
 from pydantic_ai.exceptions import ApprovalRequired
+from pydantic_ai.messages import ToolReturnPart, UserPromptPart
 from pydantic_ai.toolsets import AbstractToolset, ToolsetTool, WrapperToolset
 
 from staid.adapters.frameworks.wrapping import Bounds, Pending, Wrapped, told, waits
 from staid.domain.call import CallState
 from staid.domain.canonical import Json
+from staid.gates.provenance import Origin, Source, Texts, result_sources
+from staid.gates.tool import recorded
 from staid.runtime.guard import Guard
 
 Deps = TypeVar("Deps")
@@ -63,12 +66,29 @@ class GatedToolset(WrapperToolset[Deps]):
             args = tool.args_validator.validate_python(dict(arguments), context=None)
             return await self.wrapped.call_tool(name, args, ctx, tool)
 
-        passed = await self._wrapped_tool(name, tool).call(tool_args, inner)
+        passed = await self._wrapped_tool(name, tool).call(tool_args, inner, self._seen(ctx))
         if passed.record.state is CallState.DONE:
             return passed.value
         if waits(passed.record) and self.pending == "pause":
             raise ApprovalRequired(metadata={"approval": passed.record.approval})
         return told(passed)
+
+    def _seen(self, ctx: RunContext[Deps]) -> Texts:
+        """Return what the model has seen: prompts are the user's, results as far as trusted."""
+        return Texts(
+            source for m in ctx.messages for part in m.parts for source in self._texts(part)
+        )
+
+    def _texts(self, part: object) -> Iterator[Source]:
+        if isinstance(part, UserPromptPart):
+            content = [part.content] if isinstance(part.content, str) else part.content
+            texts = [each for each in content if isinstance(each, str)]
+            yield from (Source("prompt", Origin.USER, t, "the asker's words") for t in texts)
+        elif isinstance(part, ToolReturnPart):
+            known = self.known.get(part.tool_name)
+            trusted = known.tool.trusted if known else False
+            result = recorded(part.content)
+            yield from result_sources(part.tool_call_id, part.tool_name, result, trusted)
 
     def _wrapped_tool(self, name: str, tool: ToolsetTool[Deps]) -> Wrapped:
         if name not in self.known:

@@ -13,6 +13,7 @@ from staid.adapters.frameworks.schema import params_model
 from staid.domain.call import CallRecord, CallState, Effect
 from staid.domain.canonical import Json
 from staid.domain.errors import NotDone
+from staid.gates.provenance import Texts
 from staid.gates.tool import Tool
 from staid.runtime.guard import Guard, Inner, Passed
 
@@ -49,10 +50,15 @@ class Wrapped:
             named, params=model, **{"description": description or name, **options}
         )
 
-    async def call(self, arguments: Mapping[str, object], inner: Inner) -> Passed:
-        """Rule on one call and carry it out through `inner` where it may run."""
+    async def call(
+        self, arguments: Mapping[str, object], inner: Inner, seen: Texts | None = None
+    ) -> Passed:
+        """Rule on one call and carry it out through `inner` where it may run.
+
+        `seen` is what the model has seen, where the framework hands it over.
+        """
         given = cast("dict[str, Json]", to_jsonable_python(dict(arguments)))
-        return await self._guard.carry(self.tool, given, inner)
+        return await self._guard.carry(self.tool, given, inner, seen)
 
 
 def tool_name(name: str) -> str:
