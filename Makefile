@@ -108,4 +108,4 @@ lock: $(VENV)/.made  ## Resolve the dependencies anew
 	  --generate-hashes --no-header pyproject.toml --group dev -o requirements-dev.lock
 
 clean:  ## Remove what the targets above made
-	rm -rf $(VENV) .venv-peers .venv-agentdojo .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-* .pytest_cache .ruff_cache .hypothesis
