@@ -87,12 +87,13 @@ class Budget:
         Per approver the key is left open until somebody decides.
         """
         key = "" if self.of_approver else key_of(self.per, arguments, subject, agent)
-        window = duration(self.window)
-        name = self.name or slot_name(tool, self.sum_of, self.per, window)
-        if self.of_approver:
-            name = f"{APPROVER}:{name}"
         amount = Decimal(1) if self.sum_of is None else amount_of(arguments[self.sum_of])
-        return Draw(name, key, amount, Decimal(self.limit), window)
+        return Draw(self.total(tool), key, amount, Decimal(self.limit), duration(self.window))
+
+    def total(self, tool: str) -> str:
+        """Return the name of the total that calls of a tool add to."""
+        name = self.name or slot_name(tool, self.sum_of, self.per, duration(self.window))
+        return f"{APPROVER}:{name}" if self.of_approver else name
 
 
 def keys(per: str | Sequence[str]) -> tuple[str, ...]:

@@ -91,13 +91,16 @@ class Structuring:
         amount, above = amount_of(arguments[self.sum_of]), Decimal(self.above)
         if amount > above:
             return None
-        window = duration(self.window)
-        name = slot_name(tool, self.sum_of, self.per, window)
-        if self.name:
-            name = f"{self.name}:{int(window.total_seconds())}"
         key = key_of(self.per, arguments, subject, agent)
         own = "customer" in keys(self.per)
-        return Draw(f"{PREFIX}{name}", key, amount, above, window, Severity.ASK, own)
+        window = duration(self.window)
+        return Draw(self.total(tool), key, amount, above, window, Severity.ASK, own)
+
+    def total(self, tool: str) -> str:
+        """Return the name of the sum that calls of a tool add to; it ends with the seconds."""
+        window = duration(self.window)
+        name = slot_name(tool, self.sum_of, self.per, window)
+        return f"{PREFIX}{f'{self.name}:{int(window.total_seconds())}' if self.name else name}"
 
 
 def derived(threshold: Threshold) -> Structuring:

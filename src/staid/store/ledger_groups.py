@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from sqlalchemy import Connection, func, select, update
@@ -56,6 +56,11 @@ class Groups(LedgerMoves):
             records = [self._get(connection, call) for call in amounts]
         ordered = sorted(records, key=lambda each: (each.proposed_at, each.call.id))
         return [Added(record, amounts[record.call.id]) for record in ordered]
+
+    def running(self, budget: str, window: timedelta) -> dict[str, Decimal]:
+        """Return key -> running total of one budget, or of one sum, as of now."""
+        with self._store.read() as connection:
+            return reservations.running(connection, budget, self._clock.now() - window)
 
     def _leader(
         self, connection: Connection, approval: ApprovalRecord, draws: Sequence[Draw]

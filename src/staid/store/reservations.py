@@ -79,6 +79,16 @@ def _held(connection: Connection, draw: Draw, now: datetime, alias: str) -> Held
     return Held(total, tuple(row.call for row in rows), max(times, default=None))
 
 
+def running(connection: Connection, budget: str, since: datetime) -> dict[str, Decimal]:
+    """Return key -> running total of one budget, for every key that has one."""
+    held, found = tables.reservation.c, dict[str, Decimal]()
+    counts = (held.state == RESERVED) | ((held.state == CAPTURED) & (held.at > since))
+    query = select(held.key, held.amount).where(held.budget == budget, counts)
+    for row in connection.execute(query.order_by(held.key)):
+        found[row.key] = found.get(row.key, Decimal(0)) + Decimal(row.amount)
+    return found
+
+
 def reserve(
     connection: Connection,
     call: str,
