@@ -9,10 +9,12 @@ import typer
 
 from staid.cli import output
 from staid.cli.gates_budgets import budgets
+from staid.cli.gates_chaos import chaos
 from staid.cli.gates_policy import backtest, checked_policy, explain
 from staid.gates.tool import Tool
 
 gates_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+gates_app.command()(chaos)
 gates_app.command()(explain)
 gates_app.command()(backtest)
 gates_app.command()(budgets)

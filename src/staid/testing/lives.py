@@ -145,7 +145,8 @@ class Life:
         self._ledger = kind(store, clock, stem, self._at)
         if isinstance(self._ledger, _BrokenLedger):
             self._ledger.lacks = job.broken
-        tools = {"refund.issue": self._tool()}
+        tool = self._tool()
+        tools = {tool.name: tool}
         self._gate = Gate(tools, self._ledger, clock, CountedIds(stem), f"p{name}")
         self._tools = tools
         self._errors: list[str] = []

@@ -170,6 +170,22 @@ class PolicyLoosens(StaidError):
     hint = "Look at them; who takes it on: --sign-off REASON --as user:lead"
 
 
+class ChaosNotMeant(StaidError):
+    """This would run the handler of {tool} about {calls} times, with real effects."""
+
+    code = "ST-450"
+    hint = "Where its effects may happen, as on a test account: staid gates chaos {tool} --really"
+    exit_code = 2
+
+
+class ChaosImpossible(StaidError):
+    """The handler of {tool} cannot be killed: {detail}"""
+
+    code = "ST-451"
+    hint = "Give arguments that the tool takes, small ones: --arguments '{{\"amount\": 1}}'"
+    exit_code = 2
+
+
 class ApproverSpent(StaidError):
     """{approver} approved {spent} within {window}, and may approve {limit}."""
 
