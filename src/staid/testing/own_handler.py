@@ -123,7 +123,7 @@ class _ToolLife(Life):
         if record is None:
             return Shot(self._job.crash, 0, "denied", error=", ".join(report.errors))
         effects, said = await self._seen(record)
-        error = record.error or ", ".join(report.errors)
+        error = record.error or ", ".join(report.errors) or record.ruling.message
         return Shot("", effects, record.state.value, said, error)
 
     async def _seen(self, record: CallRecord) -> tuple[int, bool | None]:
