@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -16,14 +17,14 @@ from staid.testing.own_handler import scratch
 pytestmark = pytest.mark.chaos
 
 
-async def test_what_is_written_on_a_scratch_store_is_nowhere_else(url: str, tmp_path: Path) -> None:
+def test_what_is_written_on_a_scratch_store_is_nowhere_else(url: str, tmp_path: Path) -> None:
     """A call that is carried out there leaves nothing in the store beside it."""
     (tmp_path / "scratch").mkdir()
     with scratch(url, tmp_path / "scratch") as where:
         assert where != url
         store = Store(where)
         job = Job(where, str(tmp_path / "effects"), "run_1", "live")
-        assert (await Life(job, store).play()).state == "done"
+        assert asyncio.run(Life(job, store).play()).state == "done"
         store.close()
     store = Store(url)
     with store.read() as connection:
