@@ -28,7 +28,7 @@ def probe(folder: Path, answer: str) -> None:
 def test_nothing_runs_unless_it_is_meant(ready: Run, folder: Path) -> None:
     """Without --really the handler never starts, and the error says what would happen."""
     said = ready(*CHAOS)
-    assert (said.code, said.error["code"]) == (2, "ST-450")
+    assert (said.code, said.error["code"]) == (2, "ST-454")
     assert not (folder / "effects.txt").exists()
 
 
@@ -64,5 +64,5 @@ def test_a_tool_that_cannot_be_called_is_no_proof(ready: Run) -> None:
     """Arguments that the tool refuses, or that are no object, are errors and never a pass."""
     for arguments in ('{"order_id": "A1", "amount": "900"}', "[]", "{"):
         said = ready("gates", "chaos", "refund.issue", "--arguments", arguments, "--really")
-        assert (said.code, said.error["code"]) == (2, "ST-451")
+        assert (said.code, said.error["code"]) == (2, "ST-458")
     assert ready("gates", "chaos", "nothing.here", "--really").error["code"] == "ST-402"

@@ -173,7 +173,7 @@ class PolicyLoosens(StaidError):
 class ChaosNotMeant(StaidError):
     """This would run the handler of {tool} about {calls} times, with real effects."""
 
-    code = "ST-450"
+    code = "ST-454"
     hint = "Where its effects may happen, as on a test account: staid gates chaos {tool} --really"
     exit_code = 2
 
@@ -181,7 +181,7 @@ class ChaosNotMeant(StaidError):
 class ChaosImpossible(StaidError):
     """The handler of {tool} cannot be killed: {detail}"""
 
-    code = "ST-451"
+    code = "ST-458"
     hint = "Give arguments that the tool takes, small ones: --arguments '{{\"amount\": 1}}'"
     exit_code = 2
 
