@@ -70,6 +70,9 @@ EXAMPLES = {
     "acl revoke": "staid acl revoke help-centre/billing/invoices.md user:cleo",
     "access who": "staid access who help-centre/board/project-poolish.md",
     "access what": "staid access what user:finn",
+    "gates chaos": (
+        """staid gates chaos refund.issue --arguments '{"order_id": "R-1001", "amount": "1"}' --really"""
+    ),
     "gates check": "staid gates check --json",
     "eval run": "staid eval run evals/support.jsonl",
     "eval baseline": "staid eval baseline evals/support.jsonl",
