@@ -71,7 +71,8 @@ EXAMPLES = {
     "access who": "staid access who help-centre/board/project-poolish.md",
     "access what": "staid access what user:finn",
     "gates chaos": (
-        """staid gates chaos refund.issue --arguments '{"order_id": "R-1001", "amount": "1"}' --really"""
+        "staid gates chaos refund.issue --really"
+        """ --arguments '{"order_id": "R-1001", "amount": "1"}'"""
     ),
     "gates check": "staid gates check --json",
     "eval run": "staid eval run evals/support.jsonl",
