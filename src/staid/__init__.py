@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from staid.domain.errors import CallDenied, CallPending, NotDone, StaidError
     from staid.domain.outcome import Abstention, Answer, Outcome, Pending, Refusal
     from staid.domain.principal import Principal
+    from staid.gates.breaker import Breaker
     from staid.gates.budget import Budget
     from staid.gates.structuring import Structuring, Threshold
     from staid.gates.tool import Call, Constraint
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Abstention": "staid.domain.outcome",
     "Answer": "staid.domain.outcome",
+    "Breaker": "staid.gates.breaker",
     "Budget": "staid.gates.budget",
     "Call": "staid.gates.tool",
     "CallDenied": "staid.domain.errors",
@@ -46,6 +48,7 @@ _HOMES = {
 __all__ = [
     "Abstention",
     "Answer",
+    "Breaker",
     "Budget",
     "Call",
     "CallDenied",

@@ -121,19 +121,21 @@ def deny(
 @approvals_app.command()
 def settle(
     approval: Approval,
-    happened: Annotated[str, typer.Option(help="yes or no: did the effect take place?")],
+    happened: Annotated[str, typer.Option(help="yes, no or ask-again: did the effect take place?")],
     as_: AsOption = "",
     groups: GroupsOption = None,
 ) -> None:
-    """Settle a call in doubt by what you found in the system behind the tool.
+    """Settle a call in doubt, or its undoing, by what you found in the system behind the tool.
 
-    ID is that of its request, or of the call itself (cal_…) where nobody had to be asked.
+    ID is that of its request, or of the call itself (cal_…) where nobody had to be asked. With
+    ask-again the tool's own probe is asked; where it cannot tell, the call stays in doubt.
     """
-    if happened not in {"yes", "no"}:
-        raise UsageInvalid(detail="--happened is yes or no", hint="Look it up first.")
+    answers = {"yes": True, "no": False, "ask-again": None}
+    if happened not in answers:
+        raise UsageInvalid(detail="--happened is yes, no or ask-again", hint="Look it up first.")
     decided = asyncio.run(
         settle_doubt(
-            output.project(), approval, _who(as_), groups_of(groups), happened=happened == "yes"
+            output.project(), approval, _who(as_), groups_of(groups), happened=answers[happened]
         )
     )
     _tell(decided)
@@ -179,6 +181,8 @@ def _tell(decided: Decided) -> None:
 
 def _decided_lines(decided: Mapping[str, Any], outcome: Outcome | None) -> list[str]:
     lines = [f"{decided['id']}: {decided['state']}"]
+    if decided["state"] == CallState.IN_DOUBT:
+        return [*lines, "The system behind the tool cannot tell; look there, then say yes or no."]
     if outcome is None:
         return [*lines, f"The run goes on elsewhere: staid runs show {decided['run']}"]
     return [*lines, "", *output.outcome_lines(outcome)]

@@ -1,4 +1,4 @@
-"""`staid gates`: the tools of a project and what bounds them."""
+"""`staid gates`: the tools of a project, what bounds them and what stops them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from staid.cli import output
 from staid.cli.gates_budgets import budgets
 from staid.cli.gates_chaos import chaos
 from staid.cli.gates_policy import backtest, checked_policy, explain
+from staid.cli.gates_stops import start, status, stop
+from staid.cli.gates_undo import undo
 from staid.gates.tool import Tool
 
 gates_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
@@ -18,6 +20,10 @@ gates_app.command()(chaos)
 gates_app.command()(explain)
 gates_app.command()(backtest)
 gates_app.command()(budgets)
+gates_app.command()(stop)
+gates_app.command()(start)
+gates_app.command()(status)
+gates_app.command()(undo)
 
 
 @gates_app.command()

@@ -29,7 +29,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "feedback": ("staid.cli.handoffs", "Record what the asker thought of an answer."),
     "acl": ("staid.cli.acl", "Show and edit the label of a document."),
     "access": ("staid.cli.access", "Who may see what, and by which path."),
-    "gates": ("staid.cli.gates", "Tools with their bounds."),
+    "gates": ("staid.cli.gates", "Tools with their bounds; stop and start them."),
     "mcp-gateway": ("staid.cli.mcp_gateway", "Put the gate before MCP servers."),
     "notify": ("staid.cli.notify", "Channels that tell people what waits for them."),
     "prompts": ("staid.cli.prompts", "The texts that models are sent, version by version."),

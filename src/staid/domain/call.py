@@ -119,6 +119,29 @@ class CallRecord:
         return self.joined or self.approval
 
 
+class UndoState(StrEnum):
+    """Where the undoing of a call is; moved only by compare-and-set."""
+
+    EXECUTING = "executing"
+    UNDONE = "undone"
+    FAILED = "failed"
+    """Nothing was taken back; it may be tried again."""
+    IN_DOUBT = "in_doubt"
+
+
+@dataclass(frozen=True, slots=True)
+class UndoRecord:
+    """The undoing of one call, as the ledger holds it."""
+
+    call: CallId
+    state: UndoState
+    asked_by: str
+    """Token of the person who asked for it; its alias where nobody is behind it any more."""
+    at: datetime
+    executor: str
+    lease_until: datetime
+
+
 @dataclass(frozen=True, slots=True)
 class ApprovalRecord:
     """One request for a human decision, and its life."""

@@ -37,6 +37,8 @@ class EventKind(StrEnum):
     CALL_EXECUTED = "call.executed"
     CALL_SETTLED = "call.settled"
     CALL_IN_DOUBT = "call.in_doubt"
+    UNDO_CLAIMED = "undo.claimed"
+    UNDO_ENDED = "undo.ended"
     STATEMENT_CHECKED = "statement.checked"
     ANSWER_REVISED = "answer.revised"
     OUTCOME_DECIDED = "outcome.decided"
@@ -49,6 +51,8 @@ class EventKind(StrEnum):
     ERASED = "erased"
     RUN_READ = "run.read"
     POLICY_SIGNED = "policy.signed"
+    TOOL_STOPPED = "tool.stopped"
+    TOOL_STARTED = "tool.started"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from staid.domain.call import ApprovalRecord, CallRecord, Ruling, ToolCall
+from staid.domain.call import ApprovalRecord, CallRecord, Ruling, ToolCall, UndoState
 from staid.domain.canonical import Json, timestamp
 from staid.domain.events import Content, Event, EventKind
 from staid.domain.label import NOBODY, Label
@@ -189,6 +189,42 @@ def in_doubt(call: ToolCall, at: datetime, why: str, settlement: Settlement | No
         else None
     )
     return Event(EventKind.CALL_IN_DOUBT, at, GATE, fact, content)
+
+
+def undo_claimed(call: ToolCall, lease: Lease, at: datetime, actor: Actor, reason: str) -> Event:
+    """Return the fact that one executor took the one right to take a call back, and who asked."""
+    fact: dict[str, Json] = {
+        "call": call.id,
+        "tool": call.tool,
+        "digest": call.digest,
+        "executor": lease.executor,
+        "lease_until": timestamp(at + lease.length),
+    }
+    content = _content(call, None, {"reason": reason}) if reason else None
+    return Event(EventKind.UNDO_CLAIMED, at, actor, fact, content)
+
+
+def undo_ended(
+    call: ToolCall,
+    state: UndoState,
+    at: datetime,
+    actor: Actor,
+    error: str | None,
+    *,
+    late: bool = False,
+) -> Event:
+    """Return the fact of how taking a call back ended: undone, failed (it stands) or in doubt.
+
+    `late` when that was settled before.
+    """
+    fact: dict[str, Json] = {
+        "call": call.id,
+        "tool": call.tool,
+        "state": state.value,
+        "late": late,
+    }
+    content = _content(call, None, {"error": error}) if error else None
+    return Event(EventKind.UNDO_ENDED, at, actor, fact, content)
 
 
 def human(principal: Principal, via: str | None) -> Actor:

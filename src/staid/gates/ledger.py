@@ -9,7 +9,14 @@ from decimal import Decimal
 from typing import Protocol
 
 from staid.domain.bound import Bound, Reading
-from staid.domain.call import ApprovalRecord, CallRecord, CallState, Ruling, ToolCall
+from staid.domain.call import (
+    ApprovalRecord,
+    CallRecord,
+    CallState,
+    Ruling,
+    ToolCall,
+    UndoRecord,
+)
 from staid.domain.canonical import Json
 from staid.domain.demand import Demand
 from staid.domain.events import Event
@@ -17,7 +24,8 @@ from staid.domain.ids import ApprovalId, CallId, RunId
 from staid.domain.label import Label
 from staid.domain.principal import Principal
 from staid.gates.approval import Decision, Move
-from staid.gates.budget import Draw, Totals
+from staid.gates.breaker import Breaker, Ended
+from staid.gates.budget import Draw
 from staid.gates.policy import Snapshot
 from staid.gates.provenance import Traced
 
@@ -48,11 +56,15 @@ class Proposal:
     """A call to be recorded with its ruling."""
 
     call: ToolCall
-    rule: Callable[[Totals], Ruling]
-    """Pure; asked inside the transaction with the totals of every slot in `draws`."""
+    rule: Callable[[Snapshot], Ruling]
+    """Pure; asked inside the transaction with what only the store knows filled in."""
+    snapshot: Snapshot
+    """What it is ruled from beside the call, as far as it was known before the transaction."""
     draws: tuple[Draw, ...] = ()
     of_approver: tuple[Draw, ...] = ()
     """What whoever approves it draws; the key is theirs."""
+    breaker: Breaker | None = None
+    """The circuit breaker of its tool."""
     upstream: frozenset[str] = frozenset()
     demand: Demand = field(default_factory=Demand)
     """What it asks of those who decide, where the ruling is to ask."""
@@ -66,8 +78,6 @@ class Proposal:
     """Whether it changes the world: then the record is durable before anybody relies on it."""
     traced: tuple[Traced, ...] = ()
     """Where the arguments come from, as far as it is known."""
-    snapshot: Snapshot | None = None
-    """What it is ruled from beside the call, but for the totals, which are known when it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +90,8 @@ class Settlement:
     error: str | None = None
     label: Label | None = None
     """Who may read result and error; None: the asker alone."""
+    ended: Ended | None = None
+    """What it says about the health of its tool; None: nothing, as where somebody looked it up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +100,7 @@ class Swept:
 
     in_doubt: tuple[CallRecord, ...] = field(default=())
     expired: tuple[CallRecord, ...] = field(default=())
+    undo_in_doubt: tuple[UndoRecord, ...] = field(default=())
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,13 +165,15 @@ class Ledger(Protocol):
         *,
         digest: str,
         reading: Reading | None = None,
+        breaker: Breaker | None = None,
         earlier: Sequence[Event] = (),
     ) -> CallRecord:
         """Take the one right to execute; durable when this returns.
 
         `reading` is what an approval is bound to as it is now: unless it is what was approved the
         call is `PENDING` again, with what changed. Raises `CallMoved` where somebody else has the
-        right, `ApprovalMismatch` unless `digest` is what was proposed, approved and recorded.
+        right, `ToolStopped` where its tool is stopped or rests, and `ApprovalMismatch` unless
+        `digest` is what was proposed, approved and recorded.
         """
         ...
 
@@ -182,13 +197,56 @@ class Ledger(Protocol):
         ...
 
     def resolve(
-        self, call: CallId, by: Principal, settlement: Settlement, *, via: str | None = None
+        self,
+        call: CallId,
+        by: Principal,
+        settlement: Settlement,
+        *,
+        approvers: frozenset[str] = frozenset(),
+        via: str | None = None,
     ) -> CallRecord:
-        """Record what a human found out about a call in doubt."""
+        """Record what a human found out about a call in doubt.
+
+        `approvers` may where nobody was asked about the call; empty: any user not upstream of it.
+        """
+        ...
+
+    def claim_undo(
+        self,
+        call: CallId,
+        by: Principal,
+        lease: Lease,
+        *,
+        digest: str,
+        approvers: frozenset[str],
+        reason: str = "",
+        via: str | None = None,
+    ) -> CallRecord:
+        """Take the one right to take a done call back; durable when this returns.
+
+        `approvers` may where nobody was asked about the call. Raises `UndoImpossible`,
+        `ApproverNotAllowed`, `ApprovalMismatch`.
+        """
+        ...
+
+    def settle_undo(self, call: CallId, executor: str, settlement: Settlement) -> UndoRecord:
+        """Record how taking it back ended, also late; a row that moved on stays as it is."""
+        ...
+
+    def beat_undo(self, call: CallId, lease: Lease) -> bool:
+        """Prolong the lease of an undo; False where it is no longer ours."""
+        ...
+
+    def undo_of(self, call: CallId) -> UndoRecord | None:
+        """Return the undoing of a call; None where nobody asked for it."""
         ...
 
     def revoke(self, call: CallId, ruling: Ruling, *, earlier: Sequence[Event] = ()) -> CallRecord:
         """Record that a call that waits, or was approved, may no longer run."""
+        ...
+
+    def stopped(self) -> frozenset[str]:
+        """Return the names of the stopped tools, as of now; raises where they are not known."""
         ...
 
     def sweep(self) -> Swept:

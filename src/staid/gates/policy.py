@@ -19,6 +19,7 @@ from pydantic import BaseModel
 from staid.domain.call import Ruling, Severity
 from staid.domain.canonical import Json, canonical, decimal_text, timestamp
 from staid.domain.demand import Terms
+from staid.gates.breaker import Standing
 from staid.gates.budget import Draw, Slot, Totals
 from staid.gates.expression.scope import Facts
 from staid.gates.params import MOST, Invalid, canonical_arguments
@@ -33,6 +34,7 @@ EVERY_TOOL = "*"
 _STAGES = (
     "kill_switch",
     "allowlist",
+    "breaker",
     "schema",
     "constraint",
     "budget",
@@ -55,6 +57,8 @@ class Snapshot:
     """Names of stopped tools, or `EVERY_TOOL`."""
     totals: Totals = field(default_factory=dict[Slot, Decimal])
     """Running totals without this call; a slot that is missing denies."""
+    circuit: Standing | None = None
+    """What the tool's circuit breaker says; None where it was not asked."""
     policy: str = ""
     """Version of the policy that rules; an approval is bound to it."""
     groups: frozenset[str] = frozenset()
@@ -66,13 +70,13 @@ class Snapshot:
     records: Mapping[str, Json] = field(default_factory=dict[str, "Json"])
     """What the tool's look-ups returned; one that is missing could not be looked up."""
 
-    def as_json(self, totals: Totals | None = None) -> dict[str, Json]:
+    def as_json(self) -> dict[str, Json]:
         """Return the snapshot as plain values, as the journal keeps it."""
-        known = self.totals if totals is None else totals
         return {
             "allowed": sorted(self.allowed),
             "stopped": sorted(self.stopped),
-            "totals": [[*slot, decimal_text(total)] for slot, total in sorted(known.items())],
+            "totals": [[*slot, decimal_text(total)] for slot, total in sorted(self.totals.items())],
+            "circuit": self.circuit.as_json() if self.circuit else None,
             "policy": self.policy,
             **({"groups": sorted(self.groups)} if self.groups else {}),
             **({"now": timestamp(self.now)} if self.now is not None else {}),
@@ -87,6 +91,7 @@ class Snapshot:
             allowed=frozenset(value["allowed"]),
             stopped=frozenset(value["stopped"]),
             totals={(budget, key): Decimal(total) for budget, key, total in value["totals"]},
+            circuit=Standing.from_json(value["circuit"]) if value.get("circuit") else None,
             policy=value.get("policy", ""),
             groups=frozenset(value.get("groups", ())),
             now=datetime.fromisoformat(value["now"]) if value.get("now") else None,
@@ -223,6 +228,8 @@ def _rulings(prepared: Prepared, snapshot: Snapshot, said: Iterable[Said]) -> li
     found = [_kill_switch(prepared.name, snapshot), _allowlist(prepared, snapshot)]
     if prepared.fault is not None:
         found.append(prepared.fault)
+    if tool is not None:
+        found.append(_breaker(tool, snapshot.circuit))
     if tool is not None and params is not None:
         found += [_constraint(one, params) for one in tool.constraints]
         found += [_budget(draw, snapshot.totals) for draw in prepared.draws]
@@ -277,6 +284,12 @@ def _allowlist(prepared: Prepared, snapshot: Snapshot) -> Ruling | None:
         message = f"{prepared.name} is not a tool this agent may use."
         return Ruling(Severity.DENY, "allowlist", message)
     return None
+
+
+def _breaker(tool: Tool, circuit: Standing | None) -> Ruling | None:
+    if tool.breaker is None or circuit is None or circuit.until is None:
+        return None
+    return Ruling(Severity.DENY, f"breaker:{tool.name}", circuit.told(tool.name))
 
 
 def _constraint(constraint: Constraint, params: BaseModel) -> Ruling | None:

@@ -35,6 +35,8 @@ def _asked(tool: Tool | None, draws: Iterable[Draw], *, read: bool, policy: bool
     first = ["kill_switch", "allowlist"]
     if tool is None:
         return first
+    if tool.breaker is not None:
+        first.append(f"breaker:{tool.name}")
     if not read:
         return [*first, "schema"]
     constraints = [f"constraint:{constraint.name}" for constraint in tool.constraints]

@@ -22,6 +22,7 @@ from staid.domain.demand import WEEK, Demand, Terms
 from staid.domain.errors import ToolInvalid
 from staid.domain.ids import CallId, RunId
 from staid.domain.message import ToolSpec
+from staid.gates.breaker import Breaker
 from staid.gates.budget import Budget, duration
 from staid.gates.structuring import Structuring, Threshold, derived
 from staid.gates.terms import Asked, amount_of, terms_of
@@ -44,6 +45,8 @@ class Call:
     principal: str
     """Token of the principal the run acts for, such as `user:ada`."""
     agent: str
+    result: Json = None
+    """What its handler returned, as recorded: what `undo` may need."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +97,10 @@ class Tool:
         default_factory=dict[str, Callable[..., object]]
     )
     """Name of a record -> what reads it: takes the params, sync or async, without effect."""
+    undo: Callable[..., object] | None = None
+    """Takes params and `Call`; takes back what the call did. Raise `NotDone` where it did not."""
+    breaker: Breaker | None = None
+    """When it rests after failures in a row; None: it never does."""
     in_agent: bool = False
     """Whether only the process of the agent that proposed a call can carry it out."""
 
@@ -176,6 +183,8 @@ def define(  # noqa: PLR0913 - one keyword per property of a tool is the interfa
     ceilings: Mapping[str, Decimal | int | str] | None = None,
     escalate_after: str | timedelta | None = None,
     escalate_to: str | Sequence[str] = (),
+    undo: Callable[..., object] | None = None,
+    breaker: Breaker | None = None,
     in_agent: bool = False,
 ) -> Tool:
     """Return a tool that can work, or raise `ToolInvalid` saying what is wrong.
@@ -187,8 +196,6 @@ def define(  # noqa: PLR0913 - one keyword per property of a tool is the interfa
     that is a `Threshold`, per asker and day. The params model is the annotation of the handler's
     first parameter unless given.
     """
-    if not _NAME.fullmatch(name):
-        raise ToolInvalid(tool=name, detail="a name looks like refund.issue")
     kind = _effect(name, effect)
     model, takes_call = _shape(name, handler, params)
     asked = Asked(approvers, quorum, ceilings or {}, expires_after, escalate_after, escalate_to)
@@ -214,6 +221,8 @@ def define(  # noqa: PLR0913 - one keyword per property of a tool is the interfa
         lookups=dict(lookups or {}),
         version=code_version(handler) if version is None else version,
         fingerprint=fingerprint,
+        undo=_undo(name, kind, undo),
+        breaker=_breaker(name, breaker),
         in_agent=in_agent,
     )
 
@@ -245,7 +254,23 @@ def _decimals(value: object) -> object:
             return value
 
 
+def _undo(
+    tool: str, effect: Effect, undo: Callable[..., object] | None
+) -> Callable[..., object] | None:
+    if undo is not None and effect is Effect.READ:
+        raise ToolInvalid(tool=tool, detail="it only looks, so there is nothing to undo")
+    return undo
+
+
+def _breaker(tool: str, breaker: Breaker | None) -> Breaker | None:
+    if breaker is not None:
+        breaker.check(tool)
+    return breaker
+
+
 def _effect(tool: str, effect: Effect | str) -> Effect:
+    if not _NAME.fullmatch(tool):
+        raise ToolInvalid(tool=tool, detail="a name looks like refund.issue")
     try:
         return Effect(effect)
     except ValueError as error:

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from staid.domain.call import ApprovalRecord, CallRecord, CallState
+from staid.domain.call import ApprovalRecord, CallRecord, CallState, UndoRecord, UndoState
 from staid.domain.errors import RunBusy
 from staid.domain.ids import ApprovalId, CallId
 from staid.domain.outcome import Outcome
 from staid.domain.principal import Principal
 from staid.gates.approval import Decision, Move
 from staid.gates.ledger import Settlement
+from staid.gates.undoing import check_person
 from staid.project.guarding import EXTERNAL
 
 if TYPE_CHECKING:
@@ -104,23 +105,85 @@ async def _carry_all_on(project: Project, runs: Sequence[str]) -> Outcome | None
 
 
 async def settle_doubt(
-    project: Project, approval: str, approver: str, groups: Sequence[str] | None, *, happened: bool
+    project: Project,
+    approval: str,
+    approver: str,
+    groups: Sequence[str] | None,
+    *,
+    happened: bool | None,
 ) -> Decided:
-    """Record what a human found out about a call in doubt, and carry its run on.
+    """Record what a human found out about a call in doubt, or about its undoing; carry its run on.
 
-    `approval` is the request's id, or the id of a call that nobody was asked about.
+    `approval` is the request's id, or the id of a call that nobody was asked about. `happened` None
+    asks the system behind again, by the tool's probe; where it cannot tell, it stays in doubt.
+    Raises `ApproverNotAllowed`, `CallMoved`, `ApprovalNotFound`, `CallNotFound`.
+    """
+    wiring = project.wiring
+    off_loop = wiring.parts.off_loop
+    who = wiring.identify(approver, groups)
+    found = await off_loop(_doubted, project, approval)
+    may = approvers_of(project, found.call.tool)
+    if happened is None:
+        record = await off_loop(wiring.ledger.get, found.call.id)
+        asked = found if isinstance(found, ApprovalRecord) else None
+        check_person(record, asked, who.principal, may)
+        if (await wiring.gate.reconcile(found.call.id)).state is CallState.IN_DOUBT:
+            return Decided(found, None)
+    elif await off_loop(undo_in_doubt, project, found.call.id):
+        settlement = _told(UNDONE, happened=happened)
+        resolve = wiring.ledger.resolve_undo
+        await off_loop(
+            resolve, found.call.id, who.principal, settlement, approvers=may, via=who.via
+        )
+    else:
+        settlement = _told(TOOK_PLACE, happened=happened)
+        resolve = wiring.ledger.resolve
+        await off_loop(
+            resolve, found.call.id, who.principal, settlement, approvers=may, via=who.via
+        )
+    outcome = await carry_on(project, found.call.run)
+    return Decided(await off_loop(_doubted, project, approval), outcome)
+
+
+TOOK_PLACE = ("A person confirmed that it took place.", "A person found that it did not.")
+UNDONE = ("A person confirmed that it was taken back.", "A person found that it still stands.")
+
+
+def _told(words: tuple[str, str], *, happened: bool) -> Settlement:
+    told = words[0] if happened else words[1]
+    move = Move.SUCCEED if happened else Move.FAIL
+    return Settlement(move, result={"settled": told}, error=None if happened else told)
+
+
+def approvers_of(project: Project, tool: str) -> frozenset[str]:
+    """Return who decides about a tool's calls: its own approvers, else those of the project."""
+    known = project.tools.get(tool)
+    own = known.approvers if known else frozenset[str]()
+    return own or frozenset(project.settings.gates.approvers)
+
+
+def undo_in_doubt(project: Project, call: str) -> bool:
+    """Whether nobody knows if this call was taken back."""
+    begun = project.wiring.ledger.undo_of(CallId(call))
+    return begun is not None and begun.state is UndoState.IN_DOUBT
+
+
+async def take_back(
+    project: Project,
+    named: str,
+    approver: str | Principal,
+    groups: Sequence[str] | None = None,
+    *,
+    reason: str = "",
+) -> UndoRecord:
+    """Take a done call back, at most once; `named` is the call, or the request that approved it.
+
+    Raises `UndoImpossible`, `ApproverNotAllowed`, `ApprovalMismatch`, `ToolUnknown`.
     """
     wiring = project.wiring
     who = wiring.identify(approver, groups)
-    found = _doubted(project, approval)
-    move = Move.SUCCEED if happened else Move.FAIL
-    told = (
-        "A person confirmed that it took place." if happened else "A person found that it did not."
-    )
-    settlement = Settlement(move, result={"settled": told}, error=None if happened else told)
-    wiring.ledger.resolve(found.call.id, who.principal, settlement, via=who.via)
-    outcome = await carry_on(project, found.call.run)
-    return Decided(_doubted(project, approval), outcome)
+    found = await wiring.parts.off_loop(_doubted, project, named)
+    return await wiring.gate.undo(found.call.id, who.principal, reason=reason, via=who.via)
 
 
 def _doubted(project: Project, named: str) -> ApprovalRecord | CallRecord:

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from staid.store.prompts import SqlPrompts
     from staid.store.runs import SqlRecords
     from staid.store.search import SqlSearch
+    from staid.store.stops import SqlStops
     from staid.tracing.disclosure import Disclosure
 
 
@@ -188,9 +189,21 @@ class Wiring:
             self.clock,
             self.ids,
             self.worker,
+            stopped=self.stopped_elsewhere,
             approvers=approvers,
             policy=self.policy,
         )
+
+    def stopped_elsewhere(self) -> frozenset[str]:
+        """Return what is stopped beside what the store of the runs says: nothing."""
+        return frozenset()
+
+    @cached_property
+    def stops(self) -> SqlStops:
+        """The kill switch."""
+        from staid.store.stops import SqlStops
+
+        return SqlStops(self.run_store, self.journal, self.clock, self.ids)
 
     @cached_property
     def policy(self) -> Policy:

@@ -44,7 +44,7 @@ class Project:
         """Register a function as a tool with its bounds; the function itself stays as it is.
 
         Options are those of `staid.gates.tool.define`: effect, result, requires_approval, budget,
-        constraints, approvers, timeout, expires_after, evidence, preview, reconcile.
+        constraints, approvers, timeout, expires_after, evidence, preview, reconcile, undo, breaker.
         """
 
         def register(function: Callable[P, R]) -> Callable[P, R]:

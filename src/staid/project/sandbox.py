@@ -16,6 +16,7 @@ from staid.project.parts import Wiring
 from staid.project.project import Project
 from staid.store.engine import Store
 from staid.store.schema import prepare
+from staid.store.stops import in_force
 
 
 class _SandboxWiring(Wiring):
@@ -41,6 +42,11 @@ class _SandboxWiring(Wiring):
         prepare(store)
         return store
 
+    def stopped_elsewhere(self) -> frozenset[str]:
+        """Return what is stopped in the project: a sandbox still runs what only looks."""
+        with self.store.read() as connection:
+            return in_force(connection)
+
     def _journal_key(self) -> bytes:
         return secrets.token_bytes(32)
 
@@ -64,7 +70,9 @@ def sandboxed(project: Project) -> Generator[Project]:
 def _harmless(tool: Tool) -> Tool:
     if tool.effect is Effect.READ:
         return tool
-    return replace(tool, handler=_not_done, takes_call=False, preview=None, reconcile=None)
+    return replace(
+        tool, handler=_not_done, takes_call=False, preview=None, reconcile=None, undo=None
+    )
 
 
 def _not_done(_params: object) -> dict[str, str]:

@@ -33,6 +33,7 @@ _LISTS = frozenset(
         "may_read",
         "fallback",
         "approvers",
+        "operators",
         "command",
         "read",
         "write",
@@ -116,6 +117,8 @@ class GateSettings(_Strict):
     """Tokens that may decide approvals whose tool names no approvers; empty: any other user."""
     policy: str | None = None
     """The file of rules over tool calls: `policy.yaml`; read once by each process."""
+    operators: list[str] = Field(default_factory=list[str])
+    """Tokens that may stop tools and start them again; empty: the approvers, else any user."""
 
 
 def _listed(value: object) -> object:

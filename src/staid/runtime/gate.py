@@ -27,11 +27,12 @@ from staid.runtime.gate_edit import Editing
 from staid.runtime.gate_parts import LEASE
 from staid.runtime.gate_propose import Proposer
 from staid.runtime.gate_sweep import Sweeping
+from staid.runtime.gate_undo import Undoing
 
 __all__ = ["LEASE", "Gate", "Proposer"]
 
 
-class Gate(Editing, Sweeping):
+class Gate(Editing, Sweeping, Undoing):
     """Rules on every call, and runs each allowed or approved one at most once."""
 
     async def decide(

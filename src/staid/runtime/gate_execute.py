@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -13,10 +13,12 @@ from staid.domain.call import (
     CallRecord,
     CallState,
     Effect,
+    Ruling,
     Severity,
     ToolCall,
 )
-from staid.domain.errors import CallMoved, StaidError, ToolUnknown
+from staid.domain.canonical import Json
+from staid.domain.errors import CallMoved, StaidError, ToolStopped, ToolUnknown
 from staid.domain.events import Event
 from staid.domain.ids import CallId
 from staid.domain.label import Label
@@ -56,16 +58,17 @@ class Executions(GateParts):
         if tool is None:
             raise ToolUnknown(tool=asked.tool)
         prepared = prepare(asked.tool, tool, asked.arguments, asked.subject, asked.agent)
-        bounds = still_permits(prepared, self._stopped())
+        bounds = still_permits(prepared, await asyncio.to_thread(self._stopped))
         lease = self._lease()
         try:
             if bounds.severity is Severity.DENY:
-                return await asyncio.to_thread(
-                    self._ledger.revoke, asked.id, bounds, earlier=earlier
-                )
-            if tool.effect is Effect.READ and record.approval is None:
+                return await self._revoked(asked.id, bounds, earlier)
+            if tool.effect is Effect.READ and record.approval is None and tool.breaker is None:
                 return await self._look(prepared, record, lease, earlier)
             record = await self._claim(prepared, record, lease, earlier)
+        except ToolStopped as stopped:  # it rests, or was stopped since the look above
+            bounds = Ruling(Severity.DENY, str(stopped.values["rule"]), stopped.message)
+            return await self._revoked(asked.id, bounds, earlier)
         except CallMoved:
             return await asyncio.to_thread(self._ledger.get, asked.id)
         # Where what was approved is not what would run, it waits for a human again.
@@ -81,8 +84,20 @@ class Executions(GateParts):
         # The digest of what this process would run, not the one that is stored.
         digest = replace(asked, arguments=prepared.arguments).digest
         return await asyncio.to_thread(
-            self._ledger.claim, asked.id, lease, digest=digest, reading=reading, earlier=earlier
+            self._ledger.claim,
+            asked.id,
+            lease,
+            digest=digest,
+            reading=reading,
+            breaker=prepared.tool.breaker if prepared.tool else None,
+            earlier=earlier,
         )
+
+    async def _revoked(self, call: CallId, bounds: Ruling, earlier: Sequence[Event]) -> CallRecord:
+        try:
+            return await asyncio.to_thread(self._ledger.revoke, call, bounds, earlier=earlier)
+        except CallMoved:
+            return await asyncio.to_thread(self._ledger.get, call)
 
     async def _run(
         self, prepared: Prepared, record: CallRecord, lease: Lease, label: Label | None
@@ -90,7 +105,7 @@ class Executions(GateParts):
         """Start the handler and settle what became of it. The claim is ours and durable."""
         tool, params = _runnable(prepared)
         task = self._keep(invoke(tool, params, told(record.call)))
-        await self._wait(task, tool, record, lease)
+        await self._wait(task, tool, lease, lambda: self._ledger.heartbeat(record.call.id, lease))
         settlement = replace(settlement_of(task, tool), label=label)
         if not task.done():
             if tool.effect is Effect.READ:
@@ -117,7 +132,11 @@ class Executions(GateParts):
         return settlement
 
     async def _wait(
-        self, task: asyncio.Task[object], tool: Tool, record: CallRecord, lease: Lease
+        self,
+        task: asyncio.Task[object],
+        tool: Tool,
+        lease: Lease,
+        prolong: Callable[[], object],
     ) -> None:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + tool.timeout.total_seconds()
@@ -127,7 +146,7 @@ class Executions(GateParts):
             if not task.done():
                 # A store that is away for a moment must not stop the handler; the next beat tells.
                 with suppress(StaidError):
-                    await asyncio.to_thread(self._ledger.heartbeat, record.call.id, lease)
+                    await asyncio.to_thread(prolong)
 
     def _settle(
         self,
@@ -148,7 +167,8 @@ class Executions(GateParts):
     def _settle_late(
         self, record: CallRecord, lease: Lease, tool: Tool, task: asyncio.Task[object]
     ) -> None:
-        settlement = settlement_of(task, tool)
+        # How the tool does now was said when its time was up.
+        settlement = replace(settlement_of(task, tool), ended=None)
         if settlement.move is not Move.DOUBT:
             with suppress(StaidError):  # it stays in doubt, which is true
                 self._settle(record, lease, settlement)
@@ -168,6 +188,6 @@ def _runnable(prepared: Prepared) -> tuple[Tool, BaseModel]:
     return prepared.tool, prepared.params
 
 
-def told(call: ToolCall) -> Call:
+def told(call: ToolCall, result: Json = None) -> Call:
     """Return what a handler, or a probe, learns about the call."""
-    return Call(call.id, call.key, call.run, call.subject, call.agent)
+    return Call(call.id, call.key, call.run, call.subject, call.agent, result)

@@ -35,7 +35,7 @@ class GateParts:
         approvers: frozenset[str] = frozenset(),
         policy: Policy = NO_POLICY,
     ) -> None:
-        """Gate `tools`, which may still grow; `stopped` is the kill switch, asked every time.
+        """Gate `tools`, which may still grow; `stopped` adds to what the ledger says is stopped.
 
         `policy` adds rules to those of the tools. `approvers` decide what a tool asks for that
         names no approvers of its own.
@@ -46,10 +46,14 @@ class GateParts:
         self._ids = ids
         self._executor = executor_id
         self._lease_length = lease
-        self._stopped = stopped
+        self._stopped_elsewhere = stopped
         self._approvers = approvers
         self._policy = policy
         self._tasks: set[asyncio.Task[Any]] = set()
+
+    def _stopped(self) -> frozenset[str]:
+        """Return what is stopped as of now; blocks, and raises where nobody can say."""
+        return self._ledger.stopped() | self._stopped_elsewhere()
 
     def _lease(self) -> Lease:
         # Of its own for every execution: a fork, or a second try, can never settle for another.

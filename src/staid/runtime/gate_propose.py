@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
+from functools import partial, reduce
 
 from staid.domain.call import (
     CallRecord,
@@ -31,6 +31,7 @@ from staid.gates.policy import (
     terms,
 )
 from staid.gates.provenance import Texts, Traced, origins, trace, unknown
+from staid.gates.tool import Tool
 from staid.runtime.gate_execute import Executions
 from staid.runtime.gate_witness import witnessed
 from staid.runtime.records import looked_up
@@ -112,10 +113,10 @@ class Proposing(Executions):
         if prepared.tool is None or prepared.tool.effect is not Effect.READ:
             return None
         traced = proposer.trace(prepared)
-        snapshot = self._known(proposer, traced)
+        snapshot = await self._known(prepared.tool, proposer, traced)
         if not _plain_read(prepared, rule(replace(prepared, draws=()), snapshot)):
             return None
-        wanted = await self._proposal(proposal, prepared, proposer, None, traced)
+        wanted = await self._proposal(proposal, prepared, proposer, None, (traced, snapshot))
         settlement = await self._answer(prepared, wanted.call)
         return self._ledger.looked(wanted, replace(settlement, label=wanted.label))
 
@@ -128,7 +129,7 @@ class Proposing(Executions):
     ) -> CallRecord:
         prepared = self._prepare(proposal, proposer)
         wanted = await self._proposal(proposal, prepared, proposer, key)
-        if key is None and _plain_read(prepared, wanted.rule({})):
+        if key is None and _plain_read(prepared, wanted.rule(wanted.snapshot)):
             return await self._read(prepared, wanted, earlier)
         lease = self._lease()
         record = await asyncio.to_thread(self._ledger.propose, wanted, lease=lease, earlier=earlier)
@@ -143,10 +144,12 @@ class Proposing(Executions):
         subject, agent = proposer.principal.token, proposer.agent
         return prepare(proposal.tool, tool, proposal.arguments, subject, agent, self._policy)
 
-    def _known(self, proposer: Proposer, traced: tuple[Traced, ...]) -> Snapshot:
+    async def _known(
+        self, tool: Tool | None, proposer: Proposer, traced: tuple[Traced, ...]
+    ) -> Snapshot:
         return Snapshot(
             proposer.allowed,
-            self._stopped(),
+            await self._stopped_for(tool),
             policy=self._policy.version,
             groups=proposer.principal.groups,
             now=self._clock.now(),
@@ -159,11 +162,13 @@ class Proposing(Executions):
         prepared: Prepared,
         proposer: Proposer,
         key: str | None,
-        traced: tuple[Traced, ...] | None = None,
+        known: tuple[tuple[Traced, ...], Snapshot] | None = None,
     ) -> Proposal:
         tool = prepared.tool
-        traced = proposer.trace(prepared) if traced is None else traced
-        snapshot = await looked_up(prepared, self._known(proposer, traced))
+        if known is None:
+            traced = proposer.trace(prepared)
+            known = traced, await self._known(tool, proposer, traced)
+        traced, snapshot = known[0], await looked_up(prepared, known[1])
         bound, prepared = await witnessed(prepared, snapshot)
         call = CallId(self._ids.new("cal"))
         return Proposal(
@@ -177,9 +182,11 @@ class Proposing(Executions):
                 provider_id=proposal.id,
                 subject=proposer.principal.token,
             ),
-            rule=lambda totals: rule(prepared, replace(snapshot, totals=totals)),
+            rule=partial(rule, prepared),
+            snapshot=snapshot,
             draws=prepared.draws,
             of_approver=prepared.of_approver,
+            breaker=tool.breaker if tool else None,
             upstream=proposer.upstream,
             demand=self._demand(prepared, snapshot),
             bound=bound,
@@ -187,7 +194,6 @@ class Proposing(Executions):
             at=snapshot.now,
             effect=tool is not None and tool.effect is not Effect.READ,
             traced=traced,
-            snapshot=snapshot,
         )
 
     def _demand(self, prepared: Prepared, snapshot: Snapshot) -> Demand:
@@ -196,10 +202,18 @@ class Proposing(Executions):
         own = tool.demand(prepared.arguments, self._approvers) if tool else Demand()
         return reduce(tightened, terms(prepared, snapshot), own)
 
+    async def _stopped_for(self, tool: Tool | None) -> frozenset[str]:
+        """Return what is known to be stopped before the ledger asks again in its transaction."""
+        # Where its author's code runs before that.
+        early = tool is not None and (
+            tool.effect is Effect.READ or tool.preview or tool.lookups or tool.fingerprint
+        )
+        return await asyncio.to_thread(self._stopped) if early else self._stopped_elsewhere()
+
 
 def _plain_read(prepared: Prepared, ruling: Ruling) -> bool:
-    """Whether nothing but the answer depends on it: an allowed read without a budget."""
+    """Whether nothing but the answer depends on it: an allowed read that nothing counts."""
     tool = prepared.tool
-    if tool is None or tool.effect is not Effect.READ or prepared.draws:
+    if tool is None or tool.effect is not Effect.READ or prepared.draws or tool.breaker:
         return False
     return ruling.severity is Severity.ALLOW

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from staid.domain.call import Effect
 from staid.domain.errors import NotDone
 from staid.gates.approval import Move
+from staid.gates.breaker import Ended
 from staid.gates.ledger import Settlement
 from staid.gates.tool import Call, Tool, recorded
 
@@ -58,11 +59,14 @@ def settlement_of(task: asyncio.Task[object], tool: Tool) -> Settlement:
     """Say what became of the handler; of a write that did not return nobody knows."""
     harmless = Move.FAIL if tool.effect is Effect.READ else Move.DOUBT
     if not task.done():
-        return Settlement(harmless, error=f"The handler did not return within {tool.timeout}.")
+        told = f"The handler did not return within {tool.timeout}."
+        return Settlement(harmless, error=told, ended=Ended.FAILED)
     if task.cancelled():
         return Settlement(harmless, error="The handler was cancelled.")
     error = task.exception()
     if error is None:
-        return Settlement(Move.SUCCEED, recorded(task.result()))
-    move = Move.FAIL if isinstance(error, NotDone) else harmless
-    return Settlement(move, error=f"{type(error).__name__}: {error}")
+        return Settlement(Move.SUCCEED, recorded(task.result()), ended=Ended.ANSWERED)
+    told = f"{type(error).__name__}: {error}"
+    if isinstance(error, NotDone):
+        return Settlement(Move.FAIL, error=told, ended=Ended.REFUSED)
+    return Settlement(harmless, error=told, ended=Ended.FAILED)

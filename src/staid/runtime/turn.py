@@ -220,7 +220,7 @@ class Turn:
             instructions=self.agent.instructions,
             messages=tuple(self.messages),
             evidence=self._evidence,
-            tools=self.parts.gate.specs(self.agent.tools),
+            tools=await self.parts.off_loop(self.parts.gate.specs, self.agent.tools),
             question=self.question,
             revise=revise,
         )

@@ -17,7 +17,6 @@ from staid.domain.canonical import decimal_text
 from staid.domain.errors import (
     ApprovalJoined,
     ApprovalMismatch,
-    ApproverNotAllowed,
     ApproverSpent,
     CallMoved,
 )
@@ -28,6 +27,7 @@ from staid.gates import facts
 from staid.gates.approval import Decision, Move, check_decision, sufficient
 from staid.gates.ledger import Settlement
 from staid.gates.structuring import span
+from staid.gates.undoing import check_person
 from staid.store import reservations, tables
 from staid.store.ledger_groups import Groups
 from staid.store.ledger_moves import moved_on, settled_values
@@ -203,13 +203,20 @@ class Decisions(Groups):
         return facts.decided(found, said.decision, now, said.actor, said.reason)
 
     def resolve(
-        self, call: CallId, by: Principal, settlement: Settlement, *, via: str | None = None
+        self,
+        call: CallId,
+        by: Principal,
+        settlement: Settlement,
+        *,
+        approvers: frozenset[str] = frozenset(),
+        via: str | None = None,
     ) -> CallRecord:
         """Record what a human found out about a call in doubt."""
         with self._store.write() as connection:
             now = self._clock.now()
             found = self._get(connection, call)
-            self._check_resolver(connection, found, by)
+            approval = self._approval(connection, found.approval) if found.approval else None
+            check_person(found, approval, by, approvers)
             unknown = tables.call.c.state == CallState.IN_DOUBT.value
             values = settled_values(settlement, now)
             if not self._move(connection, call, settlement.move, where=unknown, **values):
@@ -219,13 +226,3 @@ class Decisions(Groups):
             event = facts.settled(record, now, facts.human(by, via), settlement.error or "")
             self._note(connection, record.call.run, [event])
         return record
-
-    def _check_resolver(self, connection: Connection, record: CallRecord, by: Principal) -> None:
-        upstream = {record.call.subject, f"agent:{record.call.agent}"}
-        if record.approval is not None:
-            upstream |= self._approval(connection, record.approval).requested_by
-        if by.kind != "user" or by.token in upstream:
-            detail = "somebody who is not upstream of the request says what happened"
-            raise ApproverNotAllowed(
-                approver=by.token, approval=record.approval or record.call.id, detail=detail
-            )

@@ -23,8 +23,9 @@ from staid.domain.events import Event, EventKind
 from staid.domain.ids import CallId
 from staid.gates import facts
 from staid.gates.approval import Move
+from staid.gates.breaker import Breaker
 from staid.gates.ledger import Lease, Settlement
-from staid.store import call_rows, reservations, tables
+from staid.store import call_rows, circuits, reservations, stops, tables
 from staid.store.ledger_groups import Groups
 from staid.store.ledger_moves import moved_on, settled_facts, settled_values
 
@@ -39,6 +40,7 @@ class Executions(Groups):
         *,
         digest: str,
         reading: Reading | None = None,
+        breaker: Breaker | None = None,
         earlier: Sequence[Event] = (),
     ) -> CallRecord:
         """Take the one right to execute; durable when this returns.
@@ -52,11 +54,14 @@ class Executions(Groups):
             record = self._get(connection, call)
             if record.state is not CallState.APPROVED:
                 raise moved_on(record, CallState.APPROVED)
+            stops.check(self._store, connection, record.call.tool)
             found = self._approval(connection, record.approval) if record.approval else None
             self._check_bound(connection, record, found, digest)
             if found is not None and (changed := _changed(found, reading or Reading())):
                 event = self._reconsider(connection, changed, now)
             else:
+                if breaker is not None:
+                    circuits.enter(self._store, connection, record.call, breaker, now)
                 event = self._take(connection, record.call, lease, now)
             self._note(connection, record.call.run, [*earlier, event])
             return self._get(connection, call)
@@ -158,6 +163,9 @@ class Executions(Groups):
                 connection, call, settlement.move, where=mine, **settled_values(settlement, now)
             )
             record = self._get(connection, call)
+            if settlement.ended is not None:
+                tool, ended = record.call.tool, settlement.ended
+                circuits.note(self._store, connection, tool, call, ended, now)
             if moved:
                 reservations.end(connection, call, settlement.move, now)
                 events = settled_facts(record, settlement, now)

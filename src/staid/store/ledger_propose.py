@@ -25,10 +25,12 @@ from staid.domain.ids import ApprovalId
 from staid.domain.principal import Actor
 from staid.gates import facts
 from staid.gates.approval import Move, move, target
+from staid.gates.breaker import Standing
 from staid.gates.budget import Totals
 from staid.gates.ledger import Edit, Lease, Proposal, Settlement
+from staid.gates.policy import Snapshot
 from staid.gates.structuring import PREFIX, counted
-from staid.store import call_rows, reservations, tables
+from staid.store import call_rows, circuits, reservations, stops, tables
 from staid.store.ledger_groups import Groups, raised
 from staid.store.ledger_moves import settled_facts
 from staid.store.reservations import take_turns
@@ -76,10 +78,19 @@ class Proposals(Groups):
         """Rule on a call and write it down; return it with its facts."""
         call = proposal.call
         held = reservations.look(self._store, connection, proposal.draws, now, self._journal.alias)
-        totals = reservations.totals(held)
+        if lease is not None:  # it may be claimed in this transaction
+            stops.share(self._store, connection)
+        seen = replace(
+            proposal.snapshot,
+            totals=reservations.totals(held),
+            stopped=proposal.snapshot.stopped | stops.in_force(connection),
+            circuit=self._circuit(connection, proposal, now),
+        )
         many = {slot: (each.total, len(each.calls)) for slot, each in held.items()}
-        ruling = counted(proposal.rule(totals), proposal.draws, many)
+        ruling = counted(proposal.rule(seen), proposal.draws, many)
         record = _ruled(call, ruling, now)
+        if record.state is CallState.APPROVED and seen.circuit is not None and seen.circuit.trial:
+            circuits.take(connection, call.tool, call.id, now)
         if record.state is CallState.APPROVED and lease is not None:
             record = _leased(record, lease, now)
         if taken is not None:
@@ -88,12 +99,12 @@ class Proposals(Groups):
         approval = self._request(proposal, record, now)
         joined: list[Event] = []
         if approval is not None and approval.rule.startswith(PREFIX):
-            approval, joined = self._joined(connection, proposal, approval, totals)
+            approval, joined = self._joined(connection, proposal, approval, seen.totals)
         self._insert(connection, record, approval, taken.asked if taken else None)
         if record.state is not CallState.DENIED:
             reservations.reserve(connection, call.id, proposal.draws, now, held)
         editor = facts.human(taken.edit.editor, taken.edit.via) if taken else None
-        events = _proposed_facts(proposal, record, approval, lease, now, totals, editor)
+        events = _proposed_facts(proposal, seen, record, approval, lease, now, editor)
         if approval is not None:
             record = replace(record, approval=approval.id, joined=approval.leader)
             if proposal.of_approver:
@@ -125,6 +136,14 @@ class Proposals(Groups):
         self._note(connection, leader.run, [event])
         return joined, []
 
+    def _circuit(
+        self, connection: Connection, proposal: Proposal, now: datetime
+    ) -> Standing | None:
+        if proposal.breaker is None:
+            return None
+        tool = proposal.call.tool
+        return circuits.look(self._store, connection, tool, proposal.breaker, now)
+
     def _insert(
         self,
         connection: Connection,
@@ -152,7 +171,7 @@ class Proposals(Groups):
     ) -> tuple[CallRecord, Sequence[Event]]:
         """Return an allowed read as it ended, with its facts; whoever writes them records it."""
         call, now = proposal.call, self._clock.now()
-        ruling, began = proposal.rule({}), proposal.at or now
+        ruling, began = proposal.rule(proposal.snapshot), proposal.at or now
         record = replace(
             _ruled(call, ruling, began),
             state=target(settlement.move),
@@ -160,7 +179,7 @@ class Proposals(Groups):
             error=settlement.error,
         )
         *ended, last = settled_facts(record, settlement, now)
-        told = _proposed_facts(proposal, record, None, None, began, {})
+        told = _proposed_facts(proposal, proposal.snapshot, record, None, None, began)
         return record, [*told, *ended, replace(last, call=record)]
 
     def _request(
@@ -208,16 +227,15 @@ def _ruled(call: ToolCall, ruling: Ruling, now: datetime) -> CallRecord:
 
 def _proposed_facts(
     proposal: Proposal,
+    seen: Snapshot,
     record: CallRecord,
     approval: ApprovalRecord | None,
     lease: Lease | None,
     now: datetime,
-    totals: Totals,
     editor: Actor | None = None,
 ) -> list[Event]:
     call, label = record.call, proposal.label
-    seen = proposal.snapshot.as_json(totals) if proposal.snapshot else None
-    ruled = facts.ruled(call, record.ruling, now, label, seen)
+    ruled = facts.ruled(call, record.ruling, now, label, seen.as_json())
     events = [
         facts.proposed(call, now, label, proposal.traced, editor, record.replaces),
         ruled,

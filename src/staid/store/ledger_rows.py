@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, Select, func
+from sqlalchemy import Connection, Select, func, select
 
 from staid.domain.call import ApprovalRecord, CallRecord, CallState
 from staid.domain.errors import ApprovalNotFound, CallNotFound
 from staid.domain.ids import ApprovalId, CallId, RunId
-from staid.store import call_rows, tables
+from staid.store import call_rows, stops, tables
 from staid.store.engine import Store
 
 _OPEN = (CallState.PENDING, CallState.APPROVED, CallState.EXECUTING, CallState.IN_DOUBT)
@@ -61,6 +61,18 @@ class LedgerRows:
         call = tables.call.c
         query = call_rows.calls().where(call.state == state.value)
         return self._records(query.order_by(call.proposed_at, call.id))
+
+    def proposed(self, tool: str) -> bool:
+        """Whether a tool of this name was ever proposed."""
+        call = tables.call.c
+        with self._store.read() as connection:
+            found = connection.execute(select(call.id).where(call.tool == tool).limit(1))
+            return found.first() is not None
+
+    def stopped(self) -> frozenset[str]:
+        """Return the names of the stopped tools, as of now."""
+        with self._store.read() as connection:
+            return stops.in_force(connection)
 
     def approval(self, approval: ApprovalId) -> ApprovalRecord:
         """Return an approval; raise `ApprovalNotFound`."""

@@ -15,17 +15,19 @@ from staid.domain.call import (
 from staid.domain.ids import CallId
 from staid.gates import facts
 from staid.gates.approval import Move
+from staid.gates.breaker import Ended
 from staid.gates.ledger import Swept
-from staid.store import call_rows, reservations, tables
+from staid.store import call_rows, circuits, reservations, tables
 from staid.store.ledger_groups import Groups
+from staid.store.ledger_undo import Undoing
 from staid.store.reservations import take_turns
 
 
-class Sweeps(Groups):
+class Sweeps(Groups, Undoing):
     """Moves what time alone moves."""
 
     def sweep(self) -> Swept:
-        """Put calls with an expired lease in doubt, and expire approvals nobody decided."""
+        """Put calls and undos with an expired lease in doubt, and expire what nobody decided."""
         now = self._clock.now()
         call, approval = tables.call.c, tables.approval.c
         lost = select(call.id).where(
@@ -45,7 +47,8 @@ class Sweeps(Groups):
         )
         for one in self._ids_of(late):
             self._escalate(CallId(one), now)
-        return Swept(tuple(_present(in_doubt)), tuple(expired))
+        undos = tuple(self.lost_undos(now))
+        return Swept(tuple(_present(in_doubt)), tuple(expired), undos)
 
     def _doubt(self, call: CallId, now: datetime) -> CallRecord | None:
         # Asked again in the WHERE: a heartbeat may have arrived since.
@@ -54,6 +57,8 @@ class Sweeps(Groups):
             if not self._move(connection, call, Move.DOUBT, where=silent):
                 return None
             record = self._get(connection, call)
+            tool = record.call.tool
+            circuits.note(self._store, connection, tool, call, Ended.FAILED, now)
             self._note(connection, record.call.run, [facts.in_doubt(record.call, now, "lease")])
         return record
 

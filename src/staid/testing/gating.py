@@ -30,6 +30,7 @@ from staid.store import tables
 from staid.store.engine import Store
 from staid.store.journal import Journal
 from staid.store.ledger import SqlLedger
+from staid.store.stops import SqlStops
 from staid.testing.kill import CountedIds, StepClock
 
 ADA = Principal("local", "user", "ada")
@@ -81,6 +82,7 @@ class GateWorld:
         self.journal = Journal(self.store, b"key")
         ids = CountedIds()
         self.ledger = SqlLedger(self.store, self.journal, self.clock, ids)
+        self.stops = SqlStops(self.store, self.journal, self.clock, ids)
         self.tools = {
             REFUND: self.define(),
             "orders.find": define(self.handle, "orders.find", params=Refund, effect="read"),

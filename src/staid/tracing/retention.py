@@ -35,6 +35,8 @@ CLASSES: Mapping[str, frozenset[EventKind]] = {
             EventKind.CALL_EXECUTED,
             EventKind.CALL_SETTLED,
             EventKind.CALL_IN_DOUBT,
+            EventKind.UNDO_CLAIMED,
+            EventKind.UNDO_ENDED,
         }
     ),
     "feedback": frozenset({EventKind.FEEDBACK_GIVEN, EventKind.GRADE_GIVEN}),

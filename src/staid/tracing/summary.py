@@ -34,6 +34,8 @@ _LIFE = (
     EventKind.CALL_IN_DOUBT,
 )
 _AFTERWARDS = (
+    EventKind.UNDO_CLAIMED,
+    EventKind.UNDO_ENDED,
     EventKind.HANDOFF_ANSWERED,
     EventKind.FEEDBACK_GIVEN,
     EventKind.GRADE_GIVEN,

@@ -133,6 +133,23 @@ def _in_doubt(row: JournalRow) -> str:
     return f"Nobody knows whether the call {row.fact['call']} took effect; it is not tried again."
 
 
+def _undoing(row: JournalRow) -> str:
+    why = body_of(row).get("reason")
+    said = f", saying “{short(str(why), 300)}”" if why else ""
+    return f"{row.actor.name} began to take the call {row.fact['call']} back{said}."
+
+
+def _undo_ended(row: JournalRow) -> str:
+    call = row.fact["call"]
+    match row.fact["state"]:
+        case "undone":
+            return f"The call {call} was taken back."
+        case "failed":
+            return f"The call {call} was not taken back; what it did still stands."
+        case _:
+            return f"Nobody knows whether the call {call} was taken back."
+
+
 def _checked(row: JournalRow) -> str:
     fact, body = fact_of(row), body_of(row)
     said = short(body.get("text", "(erased)"), 120)
@@ -233,6 +250,8 @@ _TELLERS: Mapping[EventKind, Callable[[JournalRow], str | None]] = {
     EventKind.CALL_EXECUTED: _executed,
     EventKind.CALL_SETTLED: _settled,
     EventKind.CALL_IN_DOUBT: _in_doubt,
+    EventKind.UNDO_CLAIMED: _undoing,
+    EventKind.UNDO_ENDED: _undo_ended,
     EventKind.STATEMENT_CHECKED: _checked,
     EventKind.ANSWER_REVISED: _revised,
     EventKind.HANDOFF_OPENED: _handed_off,

@@ -16,9 +16,11 @@ from typing import Any
 import pytest
 
 import staid
+from staid.domain.call import UndoState
 from staid.domain.ids import CallId, RunId
 from staid.gates.params import canonical_arguments
 from staid.gates.tool import Call
+from staid.project.deciding import take_back
 from staid.project.project import Project
 from staid.testing.kill import StepClock
 
@@ -179,3 +181,16 @@ def test_a_booking_whose_record_was_lost_is_found(desk: Desk, opened: Opened) ->
     (found,) = asyncio.run(later.wiring.gate.sweep()).in_doubt
     assert found.state == "done"
     assert len(desk.events()) == 1
+
+
+def test_a_booked_call_is_undone_through_the_gate(desk: Desk, opened: Opened) -> None:
+    """A lead takes the booking back on the server, once; what others wrote stays."""
+    project = opened()
+    desk.put("theirs", TEN + 2 * HOUR, TEN + 3 * HOUR)
+    outcome = project.agent_named("desk").ask_sync(QUESTION, asker="user:ada")
+    (record,) = project.calls(outcome.run)
+    assert len(desk.events()) == 2
+    done = asyncio.run(take_back(project, record.call.id, "user:lead", reason="wrong day"))
+    assert (done.state, desk.events()) == (UndoState.UNDONE, ["theirs"])
+    with pytest.raises(staid.StaidError, match="ST-427"):
+        asyncio.run(take_back(project, record.call.id, "user:lead"))

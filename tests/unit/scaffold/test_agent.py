@@ -194,3 +194,25 @@ def test_results_are_told_in_plain_words(project: staid.Project) -> None:
     _, slot = canonical_arguments(calendar.params, booking("2027-01-12T10:00:00+01:00"))
     told = calendar.tell(slot, invoke(calendar, slot))
     assert told == "Booked the onboarding calendar for 2027-01-12 09:00 UTC, 60 minutes."
+
+
+def undo(tool: Tool, arguments: dict[str, Json], key: str = "key-1") -> None:
+    """Take a call back as the gate does."""
+    assert tool.undo is not None
+    tool.undo(canonical_arguments(tool.params, arguments)[0], replace(CALL, key=key))
+
+
+def test_a_booking_on_paper_is_taken_back(project: staid.Project) -> None:
+    """Its time is free again, its probe says so, another booking stays, and twice is fine."""
+    tool, nine, ten = project.tools["calendar.book"], "2027-01-12T09:00Z", "2027-01-12T10:00Z"
+    invoke(tool, booking(nine))
+    invoke(tool, booking(ten), "key-2")
+    undo(tool, booking(nine))
+    undo(tool, booking(nine))
+    assert tool.reconcile is not None
+    params = canonical_arguments(tool.params, booking(nine))[0]
+    assert tool.reconcile(params, CALL) is False
+    assert len(book(project, "calendar.jsonl")) == 3
+    with pytest.raises(staid.NotDone):
+        invoke(tool, booking(ten), "key-3")
+    assert invoke(tool, booking(nine), "key-3")["key"] == "key-3"

@@ -125,6 +125,38 @@ class CallNotFound(StaidError):
     exit_code = 2
 
 
+class OperatorNotAllowed(StaidError):
+    """{operator} may not stop or start tools: {detail}"""
+
+    code = "ST-425"
+    hint = "`[gates] operators` in staid.toml names who may; nothing was changed."
+    exit_code = 4
+
+
+class NotStopped(StaidError):
+    """{tool} is not stopped."""
+
+    code = "ST-426"
+    hint = "`staid gates status` shows what is stopped, by whom and why."
+    exit_code = 1
+
+
+class UndoImpossible(StaidError):
+    """The call {call} cannot be taken back: {detail}"""
+
+    code = "ST-427"
+    hint = "Nothing was executed by this attempt; look: staid approvals show {call}"
+    exit_code = 1
+
+
+class ToolStopped(StaidError):
+    """{tool} was stopped before the call could begin: {reason}"""
+
+    code = "ST-428"
+    hint = "Nothing was executed; `staid gates status` shows what is stopped and what rests."
+    exit_code = 4
+
+
 class NotDone(StaidError):
     """Nothing happened: {detail}
 

@@ -33,6 +33,8 @@ GIVEN = frozenset(
         EventKind.CALL_EXECUTED,
         EventKind.CALL_SETTLED,
         EventKind.CALL_IN_DOUBT,
+        EventKind.UNDO_CLAIMED,
+        EventKind.UNDO_ENDED,
         EventKind.HANDOFF_ANSWERED,
         EventKind.FEEDBACK_GIVEN,
         EventKind.GRADE_GIVEN,

@@ -71,6 +71,7 @@ def was_refunded(refund: Refund, call: staid.Call) -> bool | None:
     budget=staid.Budget(sum_of="amount", per="customer", window="1d", limit=500),
     preview=preview_refund,
     reconcile=was_refunded,
+    breaker=staid.Breaker(failures=5, window="10m", rest="5m"),
 )
 def issue_refund(refund: Refund, call: staid.Call) -> dict[str, Any]:
     """Refund an order, at most 500 EUR; above 100 EUR a person decides."""
@@ -110,12 +111,24 @@ def was_booked(booking: Booking, call: staid.Call) -> bool | None:
         return any(row["key"] == call.key for row in rows(book))
 
 
+def unbook_call(booking: Booking, call: staid.Call) -> None:
+    """Take a booking back; one that is gone already is fine."""
+    if calendars:
+        calendars.undo(booking.calendar, call)
+        return
+    with opened(HERE / "calendar.jsonl") as book:
+        if any(row["key"] == call.key for row in rows(book)):
+            append(book, {"undone": call.key})
+
+
 @project.tool(
     "calendar.book",
     effect="write",
     result="Booked the {calendar} calendar for {when}.",
     budget=staid.Budget(per="customer", window="7d", limit=2),
     reconcile=was_booked,
+    undo=unbook_call,
+    breaker=staid.Breaker(failures=5, window="10m", rest="5m"),
 )
 def book_call(booking: Booking, call: staid.Call) -> dict[str, Any]:
     """Book a call on the onboarding or the training calendar, never over another one."""
@@ -161,9 +174,11 @@ def opened(path: Path) -> Generator[IO[str]]:
 
 
 def rows(book: IO[str]) -> list[dict[str, Any]]:
-    """Return what is written."""
+    """Return what is written and was not taken back."""
     book.seek(0)
-    return [json.loads(line) for line in book]
+    written = [json.loads(line) for line in book]
+    undone = {row["undone"] for row in written if "undone" in row}
+    return [row for row in written if "key" in row and row["key"] not in undone]
 
 
 def append(book: IO[str], row: dict[str, Any]) -> dict[str, Any]:

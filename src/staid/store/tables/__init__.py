@@ -12,6 +12,7 @@ from staid.store.tables.record import anchor
 from staid.store.tables.runs import content, conversation, handoff, journal, parked, run, seal
 from staid.store.tables.search import rollup, said, used
 from staid.store.tables.shared import metadata
+from staid.store.tables.stops import circuit, stop, undo
 
 __all__ = [
     "acl_class",
@@ -21,6 +22,7 @@ __all__ = [
     "call",
     "change",
     "chunk",
+    "circuit",
     "content",
     "conversation",
     "document",
@@ -39,7 +41,9 @@ __all__ = [
     "run",
     "said",
     "seal",
+    "stop",
     "subject",
+    "undo",
     "used",
     "vote",
 ]

@@ -1,0 +1,95 @@
+"""The kill switch of one project: who may turn it, and what it reaches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from staid.domain.call import CallRecord
+from staid.domain.errors import OperatorNotAllowed, ToolUnknown, UsageInvalid
+from staid.domain.principal import Actor, Principal
+from staid.gates.policy import EVERY_TOOL
+
+if TYPE_CHECKING:
+    from staid.project.project import Project
+    from staid.store.stops import Stop
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """A stop in force, and what it came too late for."""
+
+    stop: Stop
+    running: tuple[CallRecord, ...]
+    """Calls of the tool that were claimed before: they run on, and are settled as ever."""
+
+
+def stop_tool(
+    project: Project,
+    tool: str,
+    reason: str,
+    *,
+    operator: str | Principal,
+    groups: Sequence[str] | None = None,
+) -> Stopped:
+    """Stop a tool, or `EVERY_TOOL`, for every process; in force when this returns.
+
+    Raises `OperatorNotAllowed`, `ToolUnknown`, and `UsageInvalid` without a reason; then nothing
+    is stopped.
+    """
+    actor = _operator(project, operator, groups)
+    if not reason.strip():
+        raise UsageInvalid(detail="a stop has no reason", hint='Say why: --reason "…"')
+    if not _known(project, tool):
+        raise ToolUnknown(tool=tool)
+    stops = project.wiring.stops
+    stop = stops.stop(tool, reason.strip(), actor)
+    return Stopped(stop, tuple(stops.running(tool)))
+
+
+def start_tool(
+    project: Project,
+    tool: str,
+    reason: str = "",
+    *,
+    operator: str | Principal,
+    groups: Sequence[str] | None = None,
+) -> Stop | None:
+    """Let a tool that is stopped or rests, or `EVERY_TOOL`, go on.
+
+    None where it only rested. Raises `OperatorNotAllowed`, `NotStopped`.
+    """
+    actor = _operator(project, operator, groups)
+    return project.wiring.stops.start(tool, reason.strip(), actor)
+
+
+def may_operate(project: Project, principal: Principal) -> bool:
+    """Whether a principal may stop tools and start them again."""
+    return not _objection(project, principal)
+
+
+def _operator(project: Project, operator: str | Principal, groups: Sequence[str] | None) -> Actor:
+    who = project.wiring.identify(operator, groups)
+    objection = _objection(project, who.principal)
+    if objection:
+        raise OperatorNotAllowed(operator=who.principal.token, detail=objection)
+    return Actor("human", who.principal.token, who.via)
+
+
+def _objection(project: Project, principal: Principal) -> str:
+    gates = project.settings.gates
+    named = frozenset(gates.operators or gates.approvers)
+    if principal.kind != "user":
+        return f"only a user does, and this is of kind {principal.kind}"
+    if named and not named & principal.tokens:
+        return f"this takes one of {', '.join(sorted(named))}"
+    return ""
+
+
+def _known(project: Project, tool: str) -> bool:
+    """Whether there is such a tool: a name with a slip in it would stop nothing."""
+    if tool == EVERY_TOOL or tool in project.tools or project.wiring.ledger.proposed(tool):
+        return True
+    # Tools behind an MCP server are known to its gateway alone.
+    return tool.partition(".")[0] in project.settings.mcp
