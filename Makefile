@@ -8,7 +8,8 @@ TRIALS ?= 1000
 VIA ?= plain
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check lock fit-confidence bench bench-turn bench-grounding bench-store \
-        bench-traces bench-gates prove-leaks prove-effects prove-journal peers peers-setup agentdojo-setup bench-agentdojo docs clean
+        bench-traces bench-gates prove-leaks prove-effects prove-journal peers peers-setup peers-effects \
+        bench-gate-cost agentdojo-setup bench-agentdojo docs clean
 
 help:  ## Show this menu
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -94,6 +95,9 @@ agentdojo-setup: .venv-agentdojo/.made  ## Create .venv-agentdojo with the outsi
 
 bench-agentdojo: agentdojo-setup  ## Tasks and attacks of AgentDojo through the gate, without a model
 	PYTHONPATH=src .venv-agentdojo/bin/python benchmarks/agentdojo_replay.py $(if $(WRITE),--write $(WRITE))
+
+bench-gate-cost: .venv-effects-peers/.made  ## What one tool call costs at the gate, beside DBOS and LangGraph
+	$(BIN)/python benchmarks/gate_cost.py --write
 
 prove-journal: setup  ## More kills under load than CI runs
 	$(BIN)/python benchmarks/prove_journal.py --trials $(if $(filter file,$(origin TRIALS)),500,$(TRIALS))
