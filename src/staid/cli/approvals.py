@@ -14,12 +14,14 @@ from staid.cli import output
 from staid.cli.ask import AsOption, GroupsOption, groups_of
 from staid.cli.provenance import provenance, provenance_json, provenance_lines
 from staid.domain.call import ApprovalRecord, CallRecord, CallState
-from staid.domain.canonical import canonical, decimal_text
+from staid.domain.canonical import Json, canonical, decimal_text
 from staid.domain.errors import UsageInvalid
 from staid.domain.ids import ApprovalId, CallId
 from staid.domain.outcome import Outcome
 from staid.gates.ledger import Added
+from staid.project.approval_json import approval_json
 from staid.project.deciding import Decided, decide, settle_doubt
+from staid.project.deciding import edit as edit_request
 
 approvals_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
@@ -36,7 +38,9 @@ def list_approvals(
     wanted = _states(state)
     ledger = output.project().wiring.ledger
     ledger.sweep()
-    found = [_json(a) for each in wanted for a in ledger.approvals(each)]
+    found: list[dict[str, Any]] = [
+        approval_json(a) for each in wanted for a in ledger.approvals(each)
+    ]
     if CallState.IN_DOUBT in wanted or None in wanted:
         lost = ledger.in_state(CallState.IN_DOUBT)
         found += [_call_json(record) for record in lost if record.approval is None]
@@ -72,7 +76,7 @@ def show(approval: Approval, as_: AsOption = "") -> None:
     found = ledger.approval(ApprovalId(approval))
     adding, traced = ledger.adding_up(found.id), provenance(found.call, as_)
     value = {
-        **_json(found),
+        **approval_json(found),
         "adding_up": [_added_json(each) for each in adding],
         "provenance": provenance_json(traced),
     }
@@ -116,6 +120,49 @@ def deny(
     Example: staid approvals deny apr_… --as user:lead --reason "Not our order"
     """
     _decide(approval, "deny", as_, groups, reason, digest, wait=wait)
+
+
+@approvals_app.command()
+def edit(
+    approval: Approval,
+    set_: Annotated[list[str], typer.Option("--set", help="NAME=VALUE; may be given again.")],
+    as_: AsOption = "",
+    groups: GroupsOption = None,
+    reason: Reason = "",
+    digest: Annotated[
+        str | None, typer.Option(help="Only if the call still has this digest.")
+    ] = None,
+    *,
+    wait: Wait = True,
+) -> None:
+    """Change a call that waits; it is ruled on anew, and you cannot approve your own change.
+
+    Within the bounds of the rules it is executed at once. Where they still ask a person, somebody
+    else has to approve it.
+
+    Example: staid approvals edit apr_… --set amount=50 --as user:lead
+    """
+    changes: dict[str, Json] = dict(_change(each) for each in set_)
+    decided = asyncio.run(
+        edit_request(
+            output.project(),
+            approval,
+            changes,
+            editor=_who(as_),
+            groups=groups_of(groups),
+            reason=reason,
+            seen=digest,
+            resume=wait,
+        )
+    )
+    _tell(decided)
+
+
+def _change(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise UsageInvalid(detail=f"{text!r} changes nothing", hint="Write --set amount=50")
+    return name, value
 
 
 @approvals_app.command()
@@ -174,7 +221,9 @@ def _who(as_: str) -> str:
 
 def _tell(decided: Decided) -> None:
     found = decided.approval
-    value = _json(found) if isinstance(found, ApprovalRecord) else _call_json(found)
+    value: dict[str, Any] = (
+        approval_json(found) if isinstance(found, ApprovalRecord) else _call_json(found)
+    )
     value["outcome"] = output.outcome_json(decided.outcome) if decided.outcome else None
     output.emit(value, lambda: _decided_lines(value, decided.outcome))
 
@@ -216,39 +265,6 @@ def _call_lines(record: CallRecord) -> list[str]:
     return lines
 
 
-def _json(approval: ApprovalRecord) -> dict[str, Any]:
-    return {
-        "id": approval.id,
-        "state": approval.state.value,
-        "tool": approval.call.tool,
-        "arguments": dict(approval.call.arguments),
-        "rule": approval.rule,
-        "message": approval.message,
-        "digest": approval.shown,
-        "run": approval.run,
-        "requested_at": approval.requested_at,
-        "expires_at": approval.expires_at,
-        "decision": approval.decision,
-        "decided_by": approval.decided_by,
-        "decided_at": approval.decided_at,
-        "reason": approval.reason,
-        "preview": approval.preview,
-        "calls": [_member_json(each) for each in (approval, *approval.members)],
-        "joined": approval.leader,
-    }
-
-
-def _member_json(approval: ApprovalRecord) -> dict[str, Any]:
-    call = approval.call
-    return {
-        "call": call.id,
-        "state": approval.state.value,
-        "run": call.run,
-        "for": call.subject,
-        "arguments": dict(call.arguments),
-    }
-
-
 def _added_json(added: Added) -> dict[str, Any]:
     call = added.record.call
     return {
@@ -287,15 +303,40 @@ def _lines(approval: ApprovalRecord) -> list[str]:
         f"  requested {_time(approval.requested_at)}, expires {_time(approval.expires_at)}",
         f"  may not be decided by {', '.join(sorted(approval.requested_by))}",
     ]
-    if approval.approvers:
-        lines.append(f"  takes one of {', '.join(sorted(approval.approvers))}")
+    lines += _asks(approval)
     if approval.preview:
         lines += output.paragraph(f"effect: {approval.preview}", "  ")
+    if approval.edited_by:
+        lines.append(f"  changed by {approval.edited_by}, in the place of {approval.replaces}")
+    if approval.replaced_by:
+        lines.append(f"  replaced by {approval.replaced_by}")
+    if approval.changes:
+        lines.append("  asked again, since what was approved is not what would run:")
+        for change in approval.changes:
+            lines += output.paragraph(change.words, "    ")
     if approval.decided_by:
         why = f", saying “{approval.reason}”" if approval.reason else ""
         lines += output.paragraph(f"{approval.decision} by {approval.decided_by}{why}", "  ")
+    if approval.state is CallState.PENDING and approval.asks.quorum > 1:
+        said = ", ".join(vote.by for vote in approval.said_yes) or "nobody yet"
+        lines.append(f"  {len(approval.said_yes)} of {approval.asks.quorum} approved: {said}")
     if approval.state is CallState.PENDING:
         lines.append(f"  staid approvals approve {approval.id} --as user:…")
+    return lines
+
+
+def _asks(approval: ApprovalRecord) -> list[str]:
+    """Return whom a request takes, up to which amount, and who else later."""
+    lines: list[str] = []
+    for terms in (approval.asks.own, *approval.asks.also):
+        if terms.approvers:
+            lines.append(f"  takes one of {', '.join(sorted(terms.approvers))}")
+        most = [f"{token} up to {decimal_text(n)}" for token, n in sorted(terms.ceilings.items())]
+        if most:
+            lines.append(f"  {', '.join(most)}")
+        if terms.escalate_after is not None:
+            late = _time(approval.requested_at + terms.escalate_after)
+            lines.append(f"  from {late} on also {', '.join(sorted(terms.escalate_to))}")
     return lines
 
 

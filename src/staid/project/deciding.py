@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from staid.domain.call import ApprovalRecord, CallRecord, CallState, UndoRecord, UndoState
-from staid.domain.errors import RunBusy
+from staid.domain.call import (
+    ApprovalRecord,
+    CallRecord,
+    CallState,
+    ToolCall,
+    UndoRecord,
+    UndoState,
+)
+from staid.domain.canonical import Json
+from staid.domain.errors import AskerUnknown, RunBusy
+from staid.domain.events import EventKind
 from staid.domain.ids import ApprovalId, CallId
 from staid.domain.outcome import Outcome
 from staid.domain.principal import Principal
 from staid.gates.approval import Decision, Move
-from staid.gates.ledger import Settlement
+from staid.gates.ledger import Edit, Settlement
 from staid.gates.undoing import check_person
 from staid.project.guarding import EXTERNAL
 
@@ -102,6 +112,68 @@ async def _carry_all_on(project: Project, runs: Sequence[str]) -> Outcome | None
         if isinstance(outcome, BaseException):
             raise outcome
     return cast("Outcome | None", outcomes[0])
+
+
+async def edit(
+    project: Project,
+    approval: str,
+    changes: Mapping[str, Json],
+    *,
+    editor: str | Principal,
+    groups: Sequence[str] | None = None,
+    reason: str = "",
+    seen: str | None = None,
+    resume: bool = True,
+) -> Decided:
+    """Put a changed call in the place of one that waits, and carry it out where it may run.
+
+    A text stands for a value of the kind it takes the place of. Raises what `record_decision`
+    raises, `EditInvalid` and `EditDenied`; then nothing was changed.
+    """
+    wiring = project.wiring
+    off_loop = wiring.parts.off_loop
+    who = await off_loop(wiring.identify, editor, groups)
+    await off_loop(wiring.ledger.sweep)
+    found = await off_loop(wiring.ledger.approval, ApprovalId(approval))
+    asked = found.call
+    record = await wiring.gate.edit(
+        Edit(found.id, who.principal, reason, seen, who.via),
+        {name: _typed(value, asked.arguments.get(name)) for name, value in changes.items()},
+        asker=await off_loop(_asker, project, asked),
+        allowed=_allowed(project, asked.agent),
+    )
+    may_run = resume and record.state is CallState.APPROVED
+    outcome = await carry_on(project, found.run) if may_run else None
+    now = record.approval or record.call.id
+    return Decided(await off_loop(_doubted, project, now), outcome)
+
+
+def _typed(value: Json, before: Json) -> Json:
+    """Return what a text of a form or a command line stands for."""
+    if not isinstance(value, str) or isinstance(before, str):
+        return value
+    try:
+        return cast("Json", json.loads(value))
+    except ValueError:
+        return value
+
+
+def _asker(project: Project, call: ToolCall) -> Principal:
+    """Return on whose behalf a call is: the directory's, else with the groups it was ruled with."""
+    wiring = project.wiring
+    try:
+        return wiring.principal(call.subject)
+    except AskerUnknown:
+        for row in wiring.records.rows(call.run):
+            if row.kind is EventKind.CALL_RULED and row.fact.get("call") == call.id:
+                kept = cast("Mapping[str, Any]", (row.body or {}).get("snapshot", {}))
+                return wiring.identify(call.subject, kept.get("groups", ())).principal
+        raise
+
+
+def _allowed(project: Project, agent: str) -> frozenset[str] | None:
+    """Return the allowlist of one of our own agents; None for one that runs elsewhere."""
+    return project.resolve_tools(agent) if agent in project.agent_names else None
 
 
 async def settle_doubt(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from staid.domain.call import ApprovalRecord, CallState
+from staid.domain.canonical import Json
 from staid.domain.errors import StaidError, UsageInvalid
 from staid.domain.outcome import Outcome
-from staid.project.deciding import carry_on, record_decision
+from staid.project import deciding
+from staid.project.deciding import Decided, carry_on, record_decision
 from staid.server.desk import Visit
 
 
@@ -20,6 +23,25 @@ class Result:
     outcome: Outcome | None
     stuck: StaidError | None
     """Why the run could not go on although the decision is recorded."""
+
+
+async def edit(
+    visit: Visit, approval: str, changes: Mapping[str, Json], *, seen: str, reason: str
+) -> Decided:
+    """Put a changed call in the place of one that waits; an error means that nothing changed.
+
+    Raises what `staid.project.deciding.edit` raises, and `ApprovalNotFound` where the request
+    concerns others alone.
+    """
+    asked = (await visit.read(visit.reader.approval, approval)).approval
+    return await deciding.edit(
+        visit.desk.project,
+        asked.id,
+        changes,
+        editor=visit.principal,
+        seen=seen,
+        reason=reason.strip(),
+    )
 
 
 async def decide(

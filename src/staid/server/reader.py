@@ -248,8 +248,9 @@ class Reader:
         return view
 
     def _concerned(self, approval: ApprovalRecord) -> bool:
-        asked = approval.call.subject == self._principal.token
-        return asked or self._refused(approval) is None
+        me = self._principal.token
+        mine = me in {approval.call.subject, approval.edited_by}
+        return mine or self._refused(approval) is None
 
     def _theirs(self, approval: ApprovalRecord) -> ApprovalRecord:
         """Return a request without what joined it where this principal does not decide it."""
@@ -260,8 +261,10 @@ class Reader:
     def _refused(self, approval: ApprovalRecord) -> str | None:
         """Return why this principal may never decide this request, whatever its state."""
         try:
+            now = self._project.wiring.clock.now()
             for each in (approval, *approval.members):
-                check_decision(each, self._principal, self._project.wiring.clock.now())
+                # To deny takes no ceiling: whoever may only deny has to see what for.
+                check_decision(each, self._principal, now, decision="deny")
         except ApproverNotAllowed as error:
             return str(error.values["detail"])
         except StaidError:

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from staid.project.approval_json import approval_json
+
 
 def decide(client: TestClient, request: dict[str, Any], decision: str, **form: str) -> Any:
     """Send the form of a request's page."""
@@ -157,3 +159,31 @@ def test_a_run_that_cannot_go_on_is_told_beside_the_decision(
     assert answer.status_code == 200
     assert "The decision is recorded, but the run could not go on" in answer.text
     assert "approved by user:lead" in answer.text
+
+
+def test_changing_the_arguments_by_form(office: Any) -> None:
+    """A lead lowers the amount: that is carried out once, and the old page decides nothing."""
+    request = office.pending("user:ada")
+    lead = office.signed_in("user:lead")
+    page = lead.get(f"/approvals/{request['id']}").text
+    assert 'name="set.amount"' in page
+    form = {"set.amount": "60", "set.order_id": "R-1002", "seen": request["digest"]}
+    answer = lead.post(f"/approvals/{request['id']}/edit", data=form)
+    assert answer.status_code == 200
+    assert office.refunds == ["R-1002"]
+    assert decide(lead, request, "approve").status_code == 409
+    run = office.signed_in("user:ada").get(f"/api/runs/{request['run']}").json()
+    assert "Refunded 60 EUR for order R-1002." in run["text"]
+
+
+def test_the_api_says_what_the_command_line_says(office: Any) -> None:
+    """A request is the same JSON over HTTP as from `staid approvals show --json`, changed too."""
+    request = office.pending("user:ada")
+    lead = office.signed_in("user:lead")
+    found = office.project.wiring.ledger.approval(request["id"])
+    assert lead.get(f"/api/approvals/{request['id']}").json() == approval_json(found)
+    change = {"set": {"amount": "200"}, "seen": request["digest"], "reason": "as agreed"}
+    changed = lead.post(f"/api/approvals/{request['id']}/edit", json=change).json()
+    assert (changed["state"], changed["edited_by"]) == ("pending", "user:lead")
+    assert "who cannot approve it" in lead.get(f"/approvals/{changed['id']}").text
+    assert office.refunds == []

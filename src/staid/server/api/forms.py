@@ -9,8 +9,9 @@ from pydantic import BaseModel, Field
 
 from staid.domain import outcome as outcomes
 from staid.domain.call import ApprovalRecord
-from staid.domain.canonical import plain, timestamp
+from staid.domain.canonical import timestamp
 from staid.domain.records import Handoff, RunRecord
+from staid.project.approval_json import approval_json
 from staid.server.reader import RunView
 from staid.tracing.record import WITHHELD
 from staid.tracing.story import Story, story_json
@@ -184,6 +185,24 @@ class StoryForm(BaseModel):
     waterfall: list[SpanForm]
 
 
+class VoteForm(BaseModel):
+    """What one person said to a request; votes of earlier rounds are void."""
+
+    round: int
+    by: str
+    decision: str
+    at: str
+    reason: str
+
+
+class ChangeForm(BaseModel):
+    """One part that is not what it was when it was approved."""
+
+    part: str
+    before: str | None
+    now: str | None
+
+
 class ApprovalForm(BaseModel):
     """A request for a human decision."""
 
@@ -202,6 +221,21 @@ class ApprovalForm(BaseModel):
     decided_at: str | None
     reason: str | None
     preview: str | None
+    asks: dict[str, Any]
+    """Who approves, how many of them, up to which amount, and until when."""
+    votes: list[VoteForm]
+    approved: int
+    """Approvals that count so far, of the `quorum` in `asks`."""
+    round: int
+    changes: list[ChangeForm]
+    """Why the last decision became void."""
+    edited_by: str | None
+    replaces: str | None
+    replaced_by: str | None
+    calls: list[dict[str, Any]]
+    """Every call that one decision is about: its own, and those that joined it."""
+    joined: str | None
+    """The request that decides this one, while that waits."""
 
 
 class ApprovalList(BaseModel):
@@ -252,6 +286,14 @@ class Verdict(BaseModel):
     decision: Literal["approve", "deny"]
     seen: str = Field(min_length=1, description="The digest that was looked at.")
     reason: str = Field(default="", description="Required to deny.")
+
+
+class ChangeWanted(BaseModel):
+    """What to change."""
+
+    set: dict[str, Any] = Field(min_length=1, description="Argument -> its new value.")
+    seen: str = Field(min_length=1, description="The digest that was looked at.")
+    reason: str = ""
 
 
 def outcome_form(outcome: outcomes.Outcome) -> OutcomeForm:
@@ -322,7 +364,7 @@ def story_form(story: Story) -> StoryForm:
 
 def approval_form(approval: ApprovalRecord) -> ApprovalForm:
     """Return a request for a decision in the form of the contract."""
-    return ApprovalForm.model_validate(_approval(approval))
+    return ApprovalForm.model_validate(approval_json(approval))
 
 
 def decided_form(
@@ -331,7 +373,7 @@ def decided_form(
     """Return what became of a request after a decision."""
     return DecidedForm.model_validate(
         {
-            **_approval(approval),
+            **approval_json(approval),
             "outcome": outcome_form(outcome) if outcome else None,
             "problem": problem,
         }
@@ -350,26 +392,6 @@ def handoff_form(handoff: Handoff) -> HandoffForm:
         opened_at=timestamp(handoff.opened_at),
         answered_by=handoff.answered_by,
     )
-
-
-def _approval(approval: ApprovalRecord) -> dict[str, Any]:
-    return {
-        "id": approval.id,
-        "state": approval.state.value,
-        "tool": approval.call.tool,
-        "arguments": plain(approval.call.arguments),
-        "rule": approval.rule,
-        "message": approval.message,
-        "digest": approval.shown,
-        "run": approval.run,
-        "requested_at": timestamp(approval.requested_at),
-        "expires_at": timestamp(approval.expires_at),
-        "decision": approval.decision,
-        "decided_by": approval.decided_by,
-        "decided_at": _time(approval.decided_at),
-        "reason": approval.reason,
-        "preview": approval.preview,
-    }
 
 
 def _time(value: datetime | None) -> str | None:

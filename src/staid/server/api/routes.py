@@ -6,8 +6,9 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
+from staid.domain.call import ApprovalRecord
 from staid.server.api import forms
-from staid.server.decision import decide
+from staid.server.decision import decide, edit
 from staid.server.desk import SignedIn
 from staid.server.problem import problem
 from staid.server.wanted import RunQuery
@@ -71,6 +72,17 @@ async def decide_approval(
     told = problem(result.stuck) if result.stuck else None
     stuck = forms.ErrorBody(code=told.code, message=told.message, hint=told.hint) if told else None
     return forms.decided_form(result.approval, result.outcome, stuck)
+
+
+@router.post("/approvals/{approval}/edit")
+async def edit_approval(
+    visit: SignedIn, approval: str, change: forms.ChangeWanted
+) -> forms.ApprovalForm:
+    """Put a changed call in the place of one that waits; return the request it became, or it."""
+    decided = await edit(visit, approval, change.set, seen=change.seen, reason=change.reason)
+    if isinstance(decided.approval, ApprovalRecord):
+        return forms.approval_form(decided.approval)
+    return forms.approval_form((await visit.read(visit.reader.approval, approval)).approval)
 
 
 @router.get("/handoffs")

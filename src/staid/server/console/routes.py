@@ -10,10 +10,12 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Form, Query, Request
 from starlette.responses import RedirectResponse, Response
 
+from staid.domain.call import ApprovalRecord
+from staid.domain.canonical import Json
 from staid.domain.errors import NotSignedIn, SignInLinkInvalid
 from staid.server.auth.cookie import drop_session, session_of, set_session
-from staid.server.console.pages import bars, page
-from staid.server.decision import decide
+from staid.server.console.pages import argument, bars, page
+from staid.server.decision import decide, edit
 from staid.server.desk import SignedIn, desk_of
 from staid.server.insights import may_see
 from staid.server.problem import problem
@@ -148,6 +150,23 @@ async def decide_approval(
     view = await visit.read(visit.reader.approval, approval)
     stuck = problem(result.stuck)
     return page(request, "approval.html", visit=visit, view=view, item=view.approval, stuck=stuck)
+
+
+@router.post("/approvals/{approval}/edit")
+async def edit_approval(request: Request, visit: SignedIn, approval: str) -> Response:
+    """Put a changed call in the place of one that waits, and show the request it became."""
+    form = await request.form()
+    shown = (await visit.read(visit.reader.approval, approval)).approval.call.arguments
+    changes: dict[str, Json] = {
+        name: str(form[f"set.{name}"])
+        for name, value in shown.items()
+        if f"set.{name}" in form and form[f"set.{name}"] != argument(value)
+    }
+    reason, seen = str(form.get("reason", "")), str(form.get("seen", ""))
+    decided = await edit(visit, approval, changes, seen=seen, reason=reason)
+    now = decided.approval
+    found = now.id if isinstance(now, ApprovalRecord) else approval
+    return RedirectResponse(f"/approvals/{found}", _SEE_OTHER)
 
 
 @router.get("/handoffs")
