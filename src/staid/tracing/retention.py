@@ -41,4 +41,8 @@ CLASSES: Mapping[str, frozenset[EventKind]] = {
     ),
     "feedback": frozenset({EventKind.FEEDBACK_GIVEN, EventKind.GRADE_GIVEN}),
 }
-"""Class -> the kinds of fact whose content belongs to it. Every kind with content is in one."""
+"""Class -> the kinds of fact whose content belongs to it.
+
+Every kind with content is in one, but for the acts of operators: why somebody stopped or started a
+tool, or signed a policy, is kept with the act.
+"""
