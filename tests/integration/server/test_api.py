@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from staid.cli import approvals as cli_approvals
 from staid.cli import handoffs as cli_handoffs
 from staid.cli import output
 from staid.cli import runs as cli_runs
 from staid.domain import errors
 from staid.domain.canonical import plain
 from staid.domain.errors import StaidError
+from staid.project.approval_json import approval_json
 from staid.runtime.released import outcome_of
 from staid.server.problem import problem, status_of
 from staid.tracing.story import story_json, tell
@@ -58,14 +58,14 @@ def test_approvals_are_those_of_the_command_line(office: Any) -> None:
     request = office.pending("user:ada")
     lead = office.signed_in("user:lead")
     ledger = office.project.wiring.ledger
-    expected = plain(cli_approvals._json(ledger.approval(request["id"])))
+    expected = plain(approval_json(ledger.approval(request["id"])))
     assert request == expected
     assert lead.get("/api/approvals").json() == {"approvals": [expected]}
     body = {"decision": "approve", "seen": request["digest"]}
     decided = lead.post(f"/api/approvals/{request['id']}/decide", json=body).json()
     outcome = decided.pop("outcome")
     assert decided.pop("problem") is None
-    assert decided == plain(cli_approvals._json(ledger.approval(request["id"])))
+    assert decided == plain(approval_json(ledger.approval(request["id"])))
     assert (outcome["outcome"], outcome["reason"]) == ("answer", "tool_result")
     assert office.refunds == ["R-1002"]
 
