@@ -89,6 +89,7 @@ def test_every_twin_is_described(office: Any) -> None:
         "/api/approvals",
         "/api/approvals/{approval}",
         "/api/approvals/{approval}/decide",
+        "/api/approvals/{approval}/edit",
         "/api/handoffs",
     }
 
