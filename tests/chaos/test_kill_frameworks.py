@@ -39,15 +39,23 @@ def test_kill_and_run_the_agent_again(
     store.close()
 
 
-def test_racing_agents(url: str, tmp_path: Path, processes: Zygote) -> None:
-    """Three frameworks' agents that make one approved call at once give one effect."""
-    job = _job(url, tmp_path, "langgraph", "decide.after", 0)
+@pytest.mark.parametrize("via", DRIVERS)
+def test_racing_agents(url: str, tmp_path: Path, processes: Zygote, via: str) -> None:
+    """Six agents that make one approved call at once give one effect."""
+    job = _job(url, tmp_path, via, "decide.after", 0)
     processes.run(job)
-    processes.run(
-        *(replace(job, role="execute", crash="", via=via) for via in (*DRIVERS, *DRIVERS))
-    )
+    processes.run(*(replace(job, role="execute", crash="") for _ in range(6)))
     assert len(EffectFile(job.effects).all()) == 1
     assert processes.run(replace(job, role="execute", crash=""))[0].state == "done"
+
+
+def test_another_framework_asks_again(url: str, tmp_path: Path, processes: Zygote) -> None:
+    """A tool that another framework describes otherwise is another tool: nothing runs unasked."""
+    job = _job(url, tmp_path, "langgraph", "decide.after", 0)
+    processes.run(job)
+    again = processes.run(replace(job, role="execute", crash="", via="openai_agents"))
+    assert again[0].state == "pending"
+    assert EffectFile(job.effects).all() == []
 
 
 def _job(url: str, folder: Path, via: str, point: str, number: int) -> Job:
