@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import count
@@ -10,13 +11,15 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, inspect, select, text, update
 
+from staid.domain.call import CallState
 from staid.domain.errors.privacy import HoldNotFound, SubjectHeld
 from staid.domain.events import Content, Event, EventKind
-from staid.domain.ids import ConversationId, HandoffId, RunId
+from staid.domain.ids import ApprovalId, ConversationId, HandoffId, RunId
 from staid.domain.label import Label
-from staid.domain.principal import Actor
+from staid.domain.principal import Actor, Principal
 from staid.domain.records import Ending, Handoff, RunStart
 from staid.gates.budget import Draw
+from staid.gates.ledger import Edit
 from staid.store import tables
 from staid.store.engine import Store
 from staid.store.erasure import IN_PROGRESS, Order, SqlErasure
@@ -24,6 +27,7 @@ from staid.store.holds import SqlHolds
 from staid.store.journal import Journal
 from staid.store.reservations import look, totals
 from staid.store.runs import SqlRecords
+from staid.testing.gating import ADA, LEAD, REFUND, GateWorld
 
 NOW = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
 KEY = b"a key of the tests"
@@ -336,3 +340,27 @@ def test_an_erasure_refills_no_budget(
     with store.write() as connection:
         found = totals(look(store, connection, [draw, other], NOW, journal.alias))
     assert found == {draw.slot: Decimal(40), other.slot: Decimal(0)}
+
+
+def test_what_an_approval_rested_on_goes(store: Store) -> None:
+    """Preview, world, votes, what changed and what was edited go with the asker they speak of."""
+    gates, state = GateWorld(store), ["SECRET balance"]
+    run_of(SqlRecords(store, gates.journal), "run_1", "user:ada", "a secret question")
+    gates.tools[REFUND] = gates.define(
+        quorum=2, preview=lambda p: f"SECRET card, {p.amount}", fingerprint=lambda _: state[0]
+    )
+    asked = gates.propose(150, order="SECRET order")
+    approval = ApprovalId(asked.approval or "")
+    gates.approve(asked, reason="SECRET reason of a vote")
+    eve = Principal("local", "user", "eve", frozenset({"group:leads"}))
+    gates.ledger.decide(approval, eve, "approve", reason="SECRET second")
+    state[0] = "SECRET balance of later"
+    assert gates.execute(asked).state is CallState.PENDING
+    gates.approve(asked, reason="SECRET third", seen=gates.ledger.approval(approval).binding)
+    edit = Edit(approval, LEAD, "SECRET edit", gates.ledger.approval(approval).binding)
+    asyncio.run(gates.gate.edit(edit, {"order_id": "SECRET other"}, asker=ADA))
+    assert everything(store).count("SECRET") > 10
+    SqlErasure(store, gates.journal).erase("user:ada", ORDER)
+    left = everything(store)
+    assert [word for word in ("user:ada", "SECRET") if word in left] == []
+    assert gates.journal.verify() == []
