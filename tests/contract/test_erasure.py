@@ -27,7 +27,7 @@ from staid.store.holds import SqlHolds
 from staid.store.journal import Journal
 from staid.store.reservations import look, totals
 from staid.store.runs import SqlRecords
-from staid.testing.gating import ADA, LEAD, REFUND, GateWorld
+from staid.testing.gating import ADA, LEAD, REFUND, GateWorld, Refund
 
 NOW = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
 KEY = b"a key of the tests"
@@ -346,9 +346,14 @@ def test_what_an_approval_rested_on_goes(store: Store) -> None:
     """Preview, world, votes, what changed and what was edited go with the asker they speak of."""
     gates, state = GateWorld(store), ["SECRET balance"]
     run_of(SqlRecords(store, gates.journal), "run_1", "user:ada", "a secret question")
-    gates.tools[REFUND] = gates.define(
-        quorum=2, preview=lambda p: f"SECRET card, {p.amount}", fingerprint=lambda _: state[0]
-    )
+
+    def preview(params: Refund) -> str:
+        return f"SECRET card, {params.amount}"
+
+    def fingerprint(_params: Refund) -> str:
+        return state[0]
+
+    gates.tools[REFUND] = gates.define(quorum=2, preview=preview, fingerprint=fingerprint)
     asked = gates.propose(150, order="SECRET order")
     approval = ApprovalId(asked.approval or "")
     gates.approve(asked, reason="SECRET reason of a vote")
