@@ -130,7 +130,7 @@ def written(text: str, known: dict[str, str], repeat: int, seconds: float) -> st
     listed = ", ".join(f"{name} {number}" for name, number in known.items())
     return f"""# Effects of an approved call: Staid and its peers under the same kill -9
 
-`make peers-effects`, {datetime.now(UTC):%Y-%m-%d}, {seconds:.0f} s, each cell {repeat} times:
+`make peers-effects`, {datetime.now(UTC):%Y-%m-%d}, {seconds:.0f} s, trials per cell: {repeat}:
 {listed}.
 
 One refund is asked for, approved and carried out with each contender's own approval and durable
