@@ -148,10 +148,11 @@ def test_a_call_read_against_another_policy_is_denied() -> None:
 
 
 def test_rules_that_ask_bring_their_terms() -> None:
-    """Approvers, quorum and times of every rule that asks reach the request, and of no other."""
+    """Approvers and quorum of every rule that asks reach the request; a shadow asks nothing."""
     by = policy(
         "      - {name: much, when: amount > 100, then: ask, approvers: [group:leads], quorum: 2}\n"
         "      - {name: more, when: amount > 900, then: ask, approvers: [user:cfo]}\n"
+        "      - {name: try, when: amount > 1, then: ask, approvers: [user:me], shadow: true}\n"
     )
     prepared = prepare(TOOL.name, TOOL, {"amount": "120"}, "user:ada", "support", by)
     asked = terms(prepared, Snapshot(NAMES, policy=by.version))
