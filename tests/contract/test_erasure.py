@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import count
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, inspect, select, text, update
+from sqlalchemy import insert, select, text, update
 
 from staid.domain.call import CallState
 from staid.domain.errors.privacy import HoldNotFound, SubjectHeld
@@ -20,11 +22,12 @@ from staid.domain.principal import Actor, Principal
 from staid.domain.records import Ending, Handoff, RunStart
 from staid.gates.budget import Draw
 from staid.gates.ledger import Edit
-from staid.store import tables
+from staid.store import forgetting, tables
 from staid.store.engine import Store
 from staid.store.erasure import IN_PROGRESS, Order, SqlErasure
 from staid.store.holds import SqlHolds
 from staid.store.journal import Journal
+from staid.store.outbox import SqlOutbox
 from staid.store.reservations import look, totals
 from staid.store.runs import SqlRecords
 from staid.testing.gating import ADA, LEAD, REFUND, GateWorld, Refund
@@ -111,6 +114,24 @@ def waiting_call(store: Store, run: str, who: str, **changed: Any) -> None:
         connection.execute(insert(tables.call).values({**values, **changed}))
         connection.execute(insert(tables.approval).values(request))
         connection.execute(insert(tables.reservation).values(reserved))
+
+
+def exported(
+    store: Store,
+    sink: str,
+    run: str,
+    state: str,
+    error: str | None = None,
+    receipt: dict[str, Any] | None = None,
+    **more: Any,
+) -> None:
+    """Put a row into the outbox as an exporter left it."""
+    values = {
+        "sink": sink, "run": run, "kind": "run", "state": state, "error": error, "at": NOW,
+        "receipt": json.dumps(receipt) if receipt else None,
+    }  # fmt: skip
+    with store.write() as connection:
+        connection.execute(insert(tables.outbox).values({**values, **more}))
 
 
 def everything(store: Store) -> str:
@@ -297,32 +318,102 @@ def test_every_sink_that_was_to_have_a_run_is_asked_to_forget_it(
     """What was sent has to be forgotten there; what waits is not sent any more; others stay."""
     for run, who in (("run_1", "user:ada"), ("run_2", "user:bob")):
         run_of(records, run, who, "what")
-    columns = "sink TEXT, run TEXT, kind TEXT, seq INTEGER, state TEXT, attempts INTEGER"
-    times = {"sqlite": "TEXT", "postgresql": "TIMESTAMPTZ"}[store.dialect]
-    sent = [("phoenix", "run_1", "sent"), ("file", "run_1", "waiting"), ("file", "run_2", "sent")]
-    with store.write() as connection:
-        if not inspect(connection).has_table("outbox"):
-            connection.exec_driver_sql(
-                f"CREATE TABLE outbox ({columns}, next_at {times}, at {times})"
-            )
-        for sink, run, state in sent:
-            connection.execute(
-                text(
-                    "INSERT INTO outbox (sink, run, kind, seq, state, attempts, at) "
-                    "VALUES (:sink, :run, 'run', 0, :state, 0, CURRENT_TIMESTAMP)"
-                ),
-                {"sink": sink, "run": run, "state": state},
-            )
+    exported(store, "phoenix", "run_1", "sent")
+    exported(store, "phoenix", "run_1", "waiting", kind="score", seq=9)
+    exported(store, "file", "run_1", "waiting")
+    exported(store, "file", "run_2", "sent")
     assert erasure.erase("user:ada", ORDER).asked == 2
-    with store.read() as connection:
-        rows = connection.execute(text("SELECT sink, run, kind, state FROM outbox")).all()
-    assert sorted(map(tuple, rows)) == [
+    rows = [(row.sink, row.run, row.kind, row.state) for row in SqlOutbox(store).rows()]
+    assert sorted(rows) == [
         ("file", "run_1", "forget", "waiting"),
         ("file", "run_1", "run", "skipped"),
         ("file", "run_2", "run", "sent"),
         ("phoenix", "run_1", "forget", "waiting"),
         ("phoenix", "run_1", "run", "sent"),
+        ("phoenix", "run_1", "score", "skipped"),
     ]
+
+
+REFUSAL = {
+    "spans": ["a1", "b2"],
+    "missing": ["b2"],
+    "rejected": [{"span": "b2", "name": "run", "error": "400: SECRET is too long"}],
+}
+
+
+def test_what_a_receiver_answered_goes_too(
+    store: Store, records: SqlRecords, erasure: SqlErasure
+) -> None:
+    """A refusal can quote what it refuses: its words go from every row, ids and counts stay."""
+    for run, who in (("run_1", "user:ada"), ("run_2", "user:bob"), ("run_3", "user:bob")):
+        run_of(records, run, who, "what")
+    exported(store, "a", "run_1", "rejected", "run: 400: SECRET is too long", REFUSAL)
+    exported(store, "b", "run_1", "waiting", "503: SECRET queue")
+    exported(store, "b", "run_2", "waiting", "503: SECRET queue")  # refused in the same request
+    exported(store, "b", "run_3", "waiting", "502: bad gateway")
+    erasure.erase("user:ada", ORDER)
+    assert "SECRET" not in everything(store)
+    rows = {(r.sink, r.run): r for r in SqlOutbox(store).rows() if r.kind == "run"}
+    assert rows["a", "run_1"].error == "(erased)"
+    assert rows["a", "run_1"].receipt == {"spans": ["a1", "b2"], "missing": ["b2"]}
+    assert rows["b", "run_2"].error == "(erased)"
+    assert rows["b", "run_3"].error == "502: bad gateway"
+
+
+def test_an_exporter_that_is_still_sending_brings_no_word_back(
+    store: Store, records: SqlRecords, erasure: SqlErasure
+) -> None:
+    """What an exporter read before the erasure and settles after it is kept without the words."""
+    outbox = SqlOutbox(store)
+    for run, who in (("run_1", "user:ada"), ("run_2", "user:bob"), ("run_3", "user:ada")):
+        run_of(records, run, who, "what")
+        exported(store, "a", run, "waiting")
+    rows = outbox.claim("a", "w", NOW, NOW + timedelta(minutes=1), limit=9)
+    erasure.erase("user:ada", ORDER)
+    outbox.settle(rows[0].id, "rejected", NOW, error="400: SECRET", receipt=REFUSAL)
+    outbox.postpone([row.id for row in rows[1:]], "w", NOW, "503: SECRET queue")
+    assert "SECRET" not in everything(store)
+    assert [(row.state, row.error) for row in outbox.rows(kind="run")] == [
+        ("rejected", "(erased)"), ("waiting", "(erased)"), ("skipped", None),
+    ]  # fmt: skip
+
+
+@pytest.mark.postgres
+def test_settling_waits_for_the_erasure_on_postgresql(postgres_url: str) -> None:
+    """An exporter that settles in the middle of an erasure waits for it, and then keeps no word."""
+    store = Store(postgres_url)
+    records = SqlRecords(store, Journal(store, KEY))
+    run_of(records, "run_1", "user:ada", "what")
+    exported(store, "a", "run_1", "waiting")
+    outbox = SqlOutbox(store)
+    [row] = outbox.rows()
+    with ThreadPoolExecutor(1) as pool:
+        with store.write() as connection:
+            forgetting.ask_sinks(connection, ["run_1"], NOW)
+            late = pool.submit(outbox.settle, row.id, "rejected", NOW, error="400: SECRET")
+            waits = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+            while not connection.execute(waits).scalar_one():
+                assert not late.done()
+        late.result(timeout=30)
+    assert [(r.kind, r.error) for r in outbox.rows()] == [("run", "(erased)"), ("forget", None)]
+    store.close()
+
+
+def test_a_retry_brings_nothing_back_that_is_to_be_forgotten(
+    store: Store, records: SqlRecords, erasure: SqlErasure
+) -> None:
+    """Rejected and skipped rows of an erased run stay where they are; the request is repeated."""
+    for run, who in (("run_1", "user:ada"), ("run_2", "user:bob")):
+        run_of(records, run, who, "what")
+        exported(store, "a", run, "rejected", "400: no")
+    erasure.erase("user:ada", ORDER)
+    outbox = SqlOutbox(store)
+    assert outbox.retry("a", ["waiting", "rejected", "skipped"]) == 2
+    states = {(row.run, row.kind): row.state for row in outbox.rows()}
+    assert states == {
+        ("run_1", "run"): "rejected", ("run_2", "run"): "waiting", ("run_1", "forget"): "waiting",
+    }  # fmt: skip
+    assert (outbox.forgotten("a", "run_1"), outbox.forgotten("a", "run_2")) == (True, False)
 
 
 def test_an_erasure_refills_no_budget(

@@ -25,6 +25,7 @@ from staid.domain.errors import (
 )
 from staid.domain.events import EventKind, JournalRow
 from staid.domain.exports import Delivery, OutboxRow, Sink, WireSpan
+from staid.tracing.alias import ERASED
 from staid.tracing.dialects.destination import wire
 from staid.tracing.projection import project as project_run
 from staid.tracing.scores import score_of
@@ -226,6 +227,9 @@ class Exporter:
     # --- scores and the right to be forgotten -------------------------------------------------
 
     def _score(self, row: OutboxRow) -> None:
+        if self._outbox.forgotten(row.sink, row.run):
+            self._skip(row, ERASED)
+            return
         known = self._outbox.rows(sink=row.sink, run=row.run, kind="run")
         if not known or known[0].state == "skipped":
             self._skip(row, "its run was not exported")

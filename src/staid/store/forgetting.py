@@ -2,41 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import cast
+from typing import Any, cast
 
-from sqlalchemy import (
-    Connection,
-    Integer,
-    Text,
-    column,
-    func,
-    insert,
-    inspect,
-    select,
-    table,
-    update,
-)
+from sqlalchemy import Connection, Row, func, insert, select, update
 
+from staid.domain.canonical import Json, canonical
 from staid.domain.errors import StoreFull, StoreLocked
 from staid.store import projections, tables
 from staid.store.engine import Store
 from staid.store.subjects import chunks
-from staid.store.tables.shared import TIME
+from staid.tracing.alias import ERASED
 
-_OUTBOX = table(
-    "outbox",
-    column("sink", Text),
-    column("run", Text),
-    column("kind", Text),
-    column("seq", Integer),
-    column("state", Text),
-    column("attempts", Integer),
-    column("next_at", TIME),
-    column("at", TIME),
-)
+_IDS = ("spans", "seen", "looks", "missing", "differs")
+"""What a receipt holds besides a receiver's words: ids of spans and counts."""
 
 _EMPTIED = (
     "content",
@@ -48,6 +30,7 @@ _EMPTIED = (
     "parked",
     "said",
     "subject",
+    "outbox",
 )
 
 
@@ -57,21 +40,57 @@ def forget_said(connection: Connection, contents: Sequence[str]) -> None:
 
 
 def ask_sinks(connection: Connection, runs: Sequence[str], at: datetime) -> int:
-    """Ask every sink that was to get one of these runs to forget it; return how many requests."""
-    if not runs or not inspect(connection).has_table("outbox"):
-        return 0
-    box, asked = _OUTBOX.c, 0
+    """Ask every sink that was to get one of these runs to forget it; return how many requests.
+
+    What waits of these runs is not sent any more, and what receivers answered about them goes:
+    a refusal can quote what it refuses.
+    """
+    box, asked = tables.outbox.c, 0
     for some in chunks(runs):
-        mine = box.run.in_(some) & (box.kind == "run")
-        found = connection.execute(select(box.sink, box.run).where(mine)).all()
-        unsent = mine & (box.state == "waiting")
-        connection.execute(update(_OUTBOX).where(unsent).values(state="skipped"))
+        mine = box.run.in_(some)
+        # Locked first: an exporter that settles a row meanwhile has written it or will see that
+        # its run is to be forgotten.
+        locked = select(tables.outbox).where(mine).order_by(box.id).with_for_update()
+        found = connection.execute(locked).all()
+        unsent = mine & (box.state == "waiting") & (box.kind != "forget")
+        connection.execute(update(tables.outbox).where(unsent).values(state="skipped"))
+        _unquote(connection, [row for row in found if row.kind != "forget"])
         ends = _ends(connection, some)
-        rows = [_request(row.sink, row.run, ends[row.run], at) for row in found]
+        rows = [_request(r.sink, r.run, ends[r.run], at) for r in found if r.kind == "run"]
         if rows:
-            connection.execute(insert(_OUTBOX), rows)
+            connection.execute(insert(tables.outbox), rows)
         asked += len(rows)
     return asked
+
+
+def _unquote(connection: Connection, rows: Sequence[Row[*tuple[Any, ...]]]) -> None:
+    """Take the words of receivers out of these rows, and out of those that share them.
+
+    Rows that were refused together hold the same words, whoever they are about.
+    """
+    box = tables.outbox.c
+    words = sorted({row.error for row in rows if row.error and row.error != ERASED})
+    found = {row.id: row for row in rows}
+    for some in chunks(words):
+        shared = select(box.id, box.error, box.receipt).where(box.error.in_(some))
+        found |= {row.id: row for row in connection.execute(shared.with_for_update())}
+    for identity, row in sorted(found.items()):
+        values = bare(row.error, json.loads(row.receipt) if row.receipt else None)
+        if values != {"error": row.error, "receipt": row.receipt}:
+            connection.execute(update(tables.outbox).where(box.id == identity).values(values))
+
+
+def bare(error: str | None, receipt: Mapping[str, Json] | None) -> dict[str, str | None]:
+    """Return error and receipt of a row without a receiver's words: ids and counts stay."""
+    kept: dict[str, Json] = {n: receipt[n] for n in _IDS if receipt and n in receipt}
+    return {"error": ERASED if error else None, "receipt": canonical(kept) if kept else None}
+
+
+def is_forgotten(connection: Connection, sink: str, run: str) -> bool:
+    """Tell whether a sink was asked to forget a run."""
+    box = tables.outbox.c
+    asked = (box.sink == sink) & (box.run == run) & (box.kind == "forget")
+    return connection.execute(select(box.id).where(asked).limit(1)).first() is not None
 
 
 def _ends(connection: Connection, runs: Sequence[str]) -> dict[str, int]:

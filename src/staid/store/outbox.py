@@ -21,7 +21,9 @@ from staid.domain.events import Event, EventKind
 from staid.domain.exports import Kind, OutboxRow, State
 from staid.store import tables
 from staid.store.engine import Store
+from staid.store.forgetting import bare, is_forgotten
 from staid.store.reservations import take_turns
+from staid.tracing.alias import ERASED
 
 SCORES = frozenset({EventKind.FEEDBACK_GIVEN, EventKind.GRADE_GIVEN})
 """Facts that are exported as scores."""
@@ -133,22 +135,44 @@ class SqlOutbox:
         error: str | None = None,
         receipt: Mapping[str, Json] | None = None,
     ) -> None:
-        """Record how a row ended; with a receipt of what the receiver has."""
+        """Record how a row ended; with a receipt of what the receiver has.
+
+        Of a run that was erased while it was on its way no word of the receiver is kept.
+        """
         values: dict[str, object] = {"state": state, "error": error, **_FREE}
         if state in {"sent", "rejected"}:
             values |= {"sent_at": at, "next_at": at}  # from now on it may be read back
         if receipt is not None:
             values["receipt"] = canonical(receipt)
         with self._store.write() as connection:
+            if self._is_forgotten(connection, row):
+                values |= bare(error, receipt)
             connection.execute(
                 update(tables.outbox)
                 .where(_ROW.id == row)
                 .values(attempts=_ROW.attempts + int(state in {"sent", "rejected"}), **values)
             )
 
+    def _is_forgotten(self, connection: Connection, row: int) -> bool:
+        """Lock a row, then tell whether its run is to be forgotten: in the order of an erasure."""
+        locked = select(_ROW.sink, _ROW.run, _ROW.kind).where(_ROW.id == row).with_for_update()
+        found = connection.execute(locked).one()
+        return found.kind != "forget" and is_forgotten(connection, found.sink, found.run)
+
+    def forgotten(self, sink: str, run: str) -> bool:
+        """Tell whether a sink was asked to forget a run: nothing more of it is sent there."""
+        with self._store.read() as connection:
+            return is_forgotten(connection, sink, run)
+
     def postpone(self, ids: Sequence[int], worker: str, next_at: datetime, error: str) -> None:
-        """Give a worker's rows back, to be tried again at `next_at`."""
+        """Give a worker's rows back, to be tried again at `next_at`.
+
+        Where one of them was erased while it was on its way, no word of the receiver is kept.
+        """
         with self._store.write() as connection:
+            # Every row is looked at, because looking locks it.
+            if [row for row in sorted(ids) if self._is_forgotten(connection, row)]:
+                error = ERASED
             connection.execute(
                 update(tables.outbox)
                 .where(_ROW.id.in_(ids), _ROW.state == "waiting", _ROW.claimed_by == worker)
@@ -193,11 +217,16 @@ class SqlOutbox:
             )
 
     def retry(self, sink: str, states: Iterable[State]) -> int:
-        """Let rows in these states be tried at once; return how many."""
+        """Let rows in these states be tried at once; return how many.
+
+        Of a run that the sink was asked to forget only that request.
+        """
+        forgotten = select(_ROW.run).where(_ROW.sink == sink, _ROW.kind == "forget")
+        may = (_ROW.kind == "forget") | _ROW.run.not_in(forgotten.scalar_subquery())
         with self._store.write() as connection:
             moved = connection.execute(
                 update(tables.outbox)
-                .where(_ROW.sink == sink, _ROW.state.in_(list(states)))
+                .where(_ROW.sink == sink, _ROW.state.in_(list(states)), may)
                 .values(state="waiting", next_at=None, attempts=0)
             )
             return moved.rowcount

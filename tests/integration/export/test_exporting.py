@@ -316,17 +316,17 @@ def test_what_a_receiver_cannot_do_is_skipped_with_the_reason(
 ) -> None:
     """A plain OTLP backend takes no score and deletes nothing; both are told, nothing waits."""
     here = exporting()
-    [run] = here.ask("What of it?")
+    [run, other] = here.ask("What of it?", "And of that?")
     vote(here, run)
     with here.project.wiring.store.write() as connection:
         connection.exec_driver_sql(
-            f"INSERT INTO outbox (sink, run, kind) VALUES ('there', '{run}', 'forget')"
+            f"INSERT INTO outbox (sink, run, kind) VALUES ('there', '{other}', 'forget')"
         )
     here.export()
-    assert here.states("there") == ["sent", "skipped", "skipped"]
+    assert here.states("there") == ["sent", "sent", "skipped", "skipped"]
     errors = [row.error for row in here.project.wiring.outbox.rows()]
-    assert "cannot take the score" in errors[1]
-    assert "cannot delete" in errors[2]
+    assert "cannot take the score" in errors[2]
+    assert "cannot delete" in errors[3]
 
 
 def test_a_score_of_a_run_that_never_shows_is_given_up(exporting: Make, server: OtlpServer) -> None:
