@@ -15,7 +15,7 @@ from typing import Literal, TypeAlias
 
 from staid.domain.call import CallState
 
-Role: TypeAlias = Literal["live", "recover", "execute", "approve", "deny"]
+Role: TypeAlias = Literal["live", "recover", "execute", "approve", "deny", "undo", "look"]
 
 Probe: TypeAlias = Literal["", "truth", "yes", "no", "unknown"]
 """How the system behind the tool answers `reconcile`; empty: there is no probe."""
@@ -41,6 +41,21 @@ POINTS = (
 
 UNKNOWN = frozenset(POINTS[POINTS.index("claim.after") : POINTS.index("settle.after")])
 """After a kill here nobody knows whether it happened, so the call has to be in doubt."""
+
+UNDO_POINTS = (
+    "claim_undo.before",
+    "claim_undo.inside",
+    "claim_undo.after",
+    "undoing.before",
+    "undoing.after",
+    "settle_undo.before",
+    "settle_undo.inside",
+    "settle_undo.after",
+)
+"""Where a process can be killed while it takes a done call back, in order."""
+
+UNDO_UNKNOWN = frozenset(UNDO_POINTS[2:-1])
+"""After a kill here nobody knows whether it was taken back, so that has to be in doubt."""
 
 KEY = b"the journal's key in tests, kept outside the database"
 START = datetime(2026, 1, 5, 9, tzinfo=UTC)
@@ -141,6 +156,8 @@ class Job:
     """The framework whose agent makes the call; empty: none, the gate itself."""
     probed: bool = False
     """Whether the tool has a `reconcile` probe, which asks the world as `Probe` says."""
+    undoable: bool = False
+    """Whether the tool has an `undo` and a budget; roles `undo` and `look` need it."""
     broken: Broken = ""
     """A promise of the ledger that is taken away, to see that its loss is noticed."""
 

@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from decimal import Decimal
 from functools import partial
@@ -103,6 +103,12 @@ class _CrashingLedger(SqlLedger):
     def settle(self, *given: Any, **named: Any) -> Any:  # noqa: ANN401 - passes through
         return self._around("settle", partial(super().settle, *given, **named))
 
+    def claim_undo(self, *given: Any, **named: Any) -> Any:  # noqa: ANN401 - passes through
+        return self._around("claim_undo", partial(super().claim_undo, *given, **named))
+
+    def settle_undo(self, *given: Any, **named: Any) -> Any:  # noqa: ANN401 - passes through
+        return self._around("settle_undo", partial(super().settle_undo, *given, **named))
+
 
 class _BrokenLedger(_CrashingLedger):
     """A ledger without one of its promises, to see that the proof notices."""
@@ -183,17 +189,20 @@ class Life:
 
     async def play(self) -> Report:
         """Do what the role says, noting every coded error and going on."""
-        await {
+        await self._roles()[self._job.role]()
+        record = self._record()
+        return Report(
+            killed=False, state=record.state if record else "", errors=tuple(self._errors)
+        )
+
+    def _roles(self) -> dict[str, Callable[[], Awaitable[None]]]:
+        return {
             "live": self._live,
             "recover": self._recover,
             "execute": self._execute,
             "approve": partial(self._decide, "approve"),
             "deny": partial(self._decide, "deny"),
-        }[self._job.role]()
-        record = self._record()
-        return Report(
-            killed=False, state=record.state if record else "", errors=tuple(self._errors)
-        )
+        }
 
     async def _live(self) -> None:
         await self._propose()

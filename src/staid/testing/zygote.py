@@ -24,7 +24,8 @@ from typing import IO, Any, cast
 
 from staid.store.engine import Store
 from staid.testing.kill import Job, Report
-from staid.testing.lives import die, life
+from staid.testing.lives import die
+from staid.testing.undo_life import life_of
 
 WORKERS = 2
 """Long-lived processes beside those that die: one call is always played by several at once."""
@@ -142,7 +143,7 @@ class _Server:
                     effects=f"{job.effects}.warm",
                     broken="",
                 )
-                asyncio.run(life(first, self._stores.of(job.url)).play())
+                asyncio.run(life_of(first, self._stores.of(job.url)).play())
                 self._warmed.add(job.via)
                 gc.collect()
                 gc.freeze()  # a collection in a child would copy every page it looks at
@@ -249,7 +250,7 @@ def _tell(telling: int, number: int, report: Report) -> None:
 
 def _played(job: Job, store: Store, end: Callable[[], None] = die) -> Report:
     try:
-        return asyncio.run(life(job, store, end).play())
+        return asyncio.run(life_of(job, store, end).play())
     except BaseException as error:  # noqa: BLE001 - the parent has to hear of it
         return Report(killed=False, errors=(repr(error)[:2000],))
 
