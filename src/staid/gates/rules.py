@@ -150,7 +150,8 @@ class ToolRules:
         self.fault = _unusable(tool, self.budgets)
         """Why the budgets cannot be drawn from, or None."""
         self.broken: list[Broken] = []
-        self.records = frozenset(_records(rules))
+        self._roles = scope.roles
+        self.records = frozenset(_records(rule for rule in rules if self._concerned(rule)))
         """Names of the records that the rules look into."""
         self._slots = Slots()
         self._compiled_rules: list[_Compiled] = []
@@ -191,7 +192,13 @@ class ToolRules:
         slot, word = one.equals
         self._guarded.setdefault(slot, {}).setdefault(word, []).append(one)
 
+    def _concerned(self, rule: Rule) -> bool:
+        """Whether the tool has what the rule is about; else it never holds, whatever it says."""
+        return rule.role is None or bool(self._roles.get(rule.role))
+
     def _compiled(self, rule: Rule, compiler: Compiler) -> _Compiled:
+        if not self._concerned(rule):
+            return _Compiled(rule, lambda _: False)
         condition = rule.when
         try:
             node = _whole(rule, compiler)

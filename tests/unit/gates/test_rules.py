@@ -119,6 +119,24 @@ def test_a_rule_for_a_role_looks_at_every_value_and_where_it_comes_from() -> Non
     assert ruled(by, call, origins={"to.0": "user", "to.1": "user"}).severity is Severity.ALLOW
 
 
+def test_a_rule_for_a_role_is_no_business_of_a_tool_without_it() -> None:
+    """At `*` it may name a record or an argument that only tools with such an argument have."""
+    bare = define(_refund, "note.write")
+    tools = {TOOL.name: TOOL, bare.name: bare}
+    text = (
+        'version: 1\nroles: {recipient: ["refund.*.to"]}\ntools:\n  "*":\n    constraints:\n'
+        '      - {name: it, for: recipient, require: record("order").status == value}\n'
+    )
+    by = parse_policy(text.encode(), Path("policy.yaml"), tools).required()
+    assert (by.about(bare).records, by.about(TOOL).records) == (frozenset(), {"order"})
+    for tool, severity in ((bare, Severity.ALLOW), (TOOL, Severity.DENY)):
+        call = prepare(tool.name, tool, {"amount": "1", "to": ["x"]}, "user:ada", "support", by)
+        known = Snapshot(frozenset(tools), policy=by.version, records={})
+        assert rule(call, known).severity is severity
+    typo = text.replace("order", "ordre").encode()
+    assert parse_policy(typo, Path("policy.yaml"), tools).faults
+
+
 def test_a_record_that_was_looked_up_decides_and_a_missing_one_denies() -> None:
     """A rule over trusted records needs them: without the record the call does not happen."""
     by = policy(
