@@ -27,6 +27,7 @@ from typing import Any, cast, get_args
 
 from sqlalchemy import select, update
 
+from effects_evidence import PAGE, Portion, add, code
 from staid.domain.call import CallRecord, call_digest
 from staid.domain.canonical import canonical
 from staid.domain.events import EventKind
@@ -57,7 +58,6 @@ PER_STORE = 480
 """Trials on one store before its journal is verified and a fresh one is taken."""
 TAMPERINGS = ("arguments", "digest", "approval", "severity", "revive", "forged")
 PLAIN = "plain"
-EVIDENCE = Path(__file__).parent.parent / "docs" / "evidence" / "effects.md"
 
 
 @dataclass(frozen=True, slots=True)
@@ -398,22 +398,20 @@ def _row(cell: Cell, tally: Tally) -> tuple[str, ...]:
     )
 
 
-def _evidence(command: str, rows: list[tuple[str, ...]], verdict: str) -> str:
-    head = f"| {' | '.join(HEADER)} |\n|{'---|' * len(HEADER)}\n"
-    body = "".join(f"| {' | '.join(row)} |\n" for row in rows)
-    return f"""# Effects under adversarial trials
-
-Written by `{command}` on {datetime.now(UTC):%Y-%m-%d}. Each trial is one refund that several
-processes propose, decide, execute and recover. Processes die by SIGKILL at drawn points, requests
-race, stored rows are tampered with, the probe of the system behind tells the truth, lies or does
-not know. The effect is counted outside, in a file. *broken* counts trials in which a call took
-effect twice, with other arguments than those approved, or without approval, in which an unknown was
-not found in doubt, or a truthful probe did not lead to exactly one effect. *lies found* counts
-calls that a lying probe settled wrongly; the ledger cannot know better than the system behind.
-
-{head}{body}
-{verdict}
-"""
+def _portion(cell: Cell, tally: Tally, seed: int) -> Portion:
+    return Portion(
+        date=f"{datetime.now(UTC):%Y-%m-%d}",
+        code=code(),
+        engine=cell.engine,
+        via=cell.via or PLAIN,
+        seed=seed,
+        trials=tally.trials,
+        kills=tally.kills,
+        effects=tally.effects,
+        lies=tally.lies,
+        broken=len(tally.violations),
+        seconds=round(tally.seconds, 1),
+    )
 
 
 def _given() -> argparse.Namespace:
@@ -425,7 +423,7 @@ def _given() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=int(os.environ.get("STAID_SEED", "1")))
     parser.add_argument("--only", type=int, help="the seed of one trial, to repeat it")
     parser.add_argument("--broken", choices=get_args(Broken), default="", help=argparse.SUPPRESS)
-    parser.add_argument("--evidence", action="store_true", help=f"write {EVIDENCE.name}")
+    parser.add_argument("--evidence", action="store_true", help=f"add it to {PAGE.name}")
     return parser.parse_args()
 
 
@@ -455,8 +453,7 @@ def main() -> int:
     print(verdict)
     if given.evidence:
         command = f"python benchmarks/prove_effects.py {' '.join(sys.argv[1:])}".strip()
-        EVIDENCE.parent.mkdir(exist_ok=True)
-        EVIDENCE.write_text(_evidence(command, [_row(*each) for each in found], verdict))
+        add([_portion(*each, given.seed) for each in found], command)
     cells_told = [{"engine": c.engine, "via": c.via or PLAIN, **t.summary()} for c, t in found]
     print(json.dumps({"seed": given.seed, "cells": cells_told}))
     return 1 if broken else 0

@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypeAlias, cast
 
 from staid.adapters.frameworks.wrapping import Bounds, Pending
 from staid.domain.canonical import Json
@@ -19,6 +19,20 @@ from staid.runtime.guard import Guard
 
 Asked = Sequence[Mapping[str, Json]]
 """The arguments of each call that the scripted model proposes, in one message."""
+
+
+Ask: TypeAlias = Callable[[], Awaitable[str]]
+"""Lets an agent propose its calls, and returns what its model was told, joined."""
+
+
+class Maker(Protocol):
+    """One framework: makes an agent with one tool, to be asked as often as one likes."""
+
+    def __call__(
+        self, guard: Guard, function: Callable[..., Any], asked: Asked, bounds: Bounds
+    ) -> Ask:
+        """Make the agent; what it proposes is read from `asked` whenever it is asked."""
+        ...
 
 
 class Driver(Protocol):
@@ -46,16 +60,13 @@ def proposals(function: Callable[..., Any], asked: Asked) -> list[Proposal]:
     return [Proposal(f"call_{number}", name, each) for number, each in enumerate(asked)]
 
 
-def by_pydantic_ai(
-    guard: Guard,
-    function: Callable[..., Any],
-    asked: Asked,
-    bounds: Bounds,
-    pending: Pending = "tell",
-) -> str:
-    """Drive a Pydantic AI agent."""
-    result = asyncio.run(pydantic_ai_agent(guard, function, asked, bounds, pending).run("go"))
-    return str(result.output)
+def _pydantic_ai(guard: Guard, function: Callable[..., Any], asked: Asked, bounds: Bounds) -> Ask:
+    agent = pydantic_ai_agent(guard, function, asked, bounds)
+
+    async def ask() -> str:
+        return str((await agent.run("go")).output)
+
+    return ask
 
 
 def pydantic_ai_agent(
@@ -89,18 +100,14 @@ def pydantic_ai_agent(
     return Agent(FunctionModel(model), toolsets=[toolset], output_type=[str, DeferredToolRequests])
 
 
-def by_langgraph(
-    guard: Guard,
-    function: Callable[..., Any],
-    asked: Asked,
-    bounds: Bounds,
-    pending: Pending = "tell",
-) -> str:
-    """Drive a LangGraph graph of a model node and a tool node."""
-    graph = langgraph_graph(guard, function, asked, bounds, pending)
-    config = {"configurable": {"thread_id": "t"}}
-    state = asyncio.run(graph.ainvoke({"messages": [("user", "go")]}, config))
-    return str(state["messages"][-1].content)
+def _langgraph(guard: Guard, function: Callable[..., Any], asked: Asked, bounds: Bounds) -> Ask:
+    graph = langgraph_graph(guard, function, asked, bounds, checkpointer=False)
+
+    async def ask() -> str:
+        state = await graph.ainvoke({"messages": [("user", "go")]})
+        return str(state["messages"][-1].content)
+
+    return ask
 
 
 def langgraph_graph(
@@ -109,7 +116,7 @@ def langgraph_graph(
     asked: Asked,
     bounds: Bounds,
     pending: Pending = "tell",
-    checkpointer: Any = None,  # noqa: ANN401 - any of the framework's
+    checkpointer: Any = None,  # noqa: ANN401 - any of the framework's; False: none
 ) -> Any:  # noqa: ANN401 - a compiled graph of the framework
     """Return a graph whose model proposes the calls, then repeats what it was told."""
     from langchain_core.messages import AIMessage, ToolMessage
@@ -140,21 +147,18 @@ def langgraph_graph(
     builder.add_edge(START, "model")
     builder.add_conditional_edges("model", tools_condition)
     builder.add_edge("tools", "model")
-    return builder.compile(checkpointer=checkpointer or InMemorySaver())
+    return builder.compile(InMemorySaver() if checkpointer is None else checkpointer)
 
 
-def by_openai_agents(
-    guard: Guard,
-    function: Callable[..., Any],
-    asked: Asked,
-    bounds: Bounds,
-    pending: Pending = "tell",
-) -> str:
-    """Drive an agent of the OpenAI Agents SDK."""
+def _openai_agents(guard: Guard, function: Callable[..., Any], asked: Asked, bounds: Bounds) -> Ask:
     from agents import Runner
 
-    agent = openai_agent(guard, function, asked, bounds, pending)
-    return str(asyncio.run(Runner.run(agent, "go")).final_output)
+    agent = openai_agent(guard, function, asked, bounds)
+
+    async def ask() -> str:
+        return str((await Runner.run(agent, "go")).final_output)
+
+    return ask
 
 
 def openai_agent(
@@ -218,9 +222,23 @@ def openai_agent(
     return Agent(name="crew", model=Scripted(), tools=tools)
 
 
-DRIVERS: Mapping[str, Driver] = {
-    "pydantic_ai": by_pydantic_ai,
-    "langgraph": by_langgraph,
-    "openai_agents": by_openai_agents,
+AGENTS: Mapping[str, Maker] = {
+    "pydantic_ai": _pydantic_ai,
+    "langgraph": _langgraph,
+    "openai_agents": _openai_agents,
 }
 """By name."""
+
+
+def _driver(make: Maker) -> Driver:
+    def drive(guard: Guard, function: Callable[..., Any], asked: Asked, bounds: Bounds) -> str:
+        async def work() -> str:
+            return await make(guard, function, asked, bounds)()
+
+        return asyncio.run(work())
+
+    return drive
+
+
+DRIVERS: Mapping[str, Driver] = {name: _driver(make) for name, make in AGENTS.items()}
+"""By name, each with an agent of its own for one question."""

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 import threading
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
-from functools import partial
+from functools import cache, partial
 from itertools import count
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 from pydantic import BaseModel, Field
-from sqlalchemy import update
+from sqlalchemy import bindparam, select, update
 
-from staid.domain.call import CallRecord, CallState
+from staid.domain.call import CallState
 from staid.domain.canonical import Json
 from staid.domain.errors import StaidError
 from staid.domain.events import Event
-from staid.domain.ids import ApprovalId, RunId
+from staid.domain.ids import ApprovalId, CallId, RunId
 from staid.domain.message import ProposedCall
 from staid.domain.principal import Principal
 from staid.gates.approval import Move, target
@@ -33,7 +34,7 @@ from staid.store import tables
 from staid.store.engine import Store
 from staid.store.journal import Journal
 from staid.store.ledger import SqlLedger
-from staid.testing.frameworks import DRIVERS
+from staid.testing.frameworks import AGENTS
 from staid.testing.kill import (
     KEY,
     START,
@@ -46,6 +47,8 @@ from staid.testing.kill import (
 )
 
 _played = count()
+_living: ContextVar[Life] = ContextVar("staid_living")
+"""Whose call a tool carries out: tools and agents are made once in a process, for every life."""
 
 
 def die() -> None:
@@ -59,6 +62,26 @@ class Refund(BaseModel):
 
     order_id: str
     amount: Decimal = Field(gt=0, le=500)
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A call as its process sees it."""
+
+    call: CallId
+    state: str
+    approval: ApprovalId | None
+
+
+_LAST = (
+    select(tables.call.c.id, tables.call.c.state, tables.approval.c.id.label("approval"))
+    .join_from(
+        tables.call, tables.approval, tables.approval.c.call == tables.call.c.id, isouter=True
+    )
+    .where(tables.call.c.run == bindparam("run"))
+    .order_by(tables.call.c.proposed_at.desc(), tables.call.c.id.desc())
+    .limit(1)
+)
 
 
 class _CrashingJournal(Journal):
@@ -151,44 +174,42 @@ class Life:
         self._ledger = kind(store, clock, stem, self._at)
         if isinstance(self._ledger, _BrokenLedger):
             self._ledger.lacks = job.broken
-        tool = self._tool()
-        tools = {tool.name: tool}
-        self._gate = Gate(tools, self._ledger, clock, CountedIds(stem), f"p{name}")
-        self._tools = tools
+        self._store = store
         self._errors: list[str] = []
+        self.gate = Gate(self._tools(), self._ledger, clock, CountedIds(stem), f"p{name}")
+
+    @property
+    def run(self) -> RunId:
+        """The run whose call this is."""
+        return RunId(self._job.run)
+
+    @property
+    def asked(self) -> dict[str, Json]:
+        """The arguments of the call."""
+        return {"order_id": self._job.run, "amount": self._job.amount}
+
+    def _tools(self) -> Mapping[str, Tool]:
+        tool = _refund_tool(self._job.asynchronous, self._job.probed)
+        return {tool.name: tool}
 
     def _at(self, point: str) -> None:
         if point == self._job.crash:
             self._end()
 
-    def _happen(self, key: str, order: str, amount: str) -> None:
+    def happen(self, key: str, order: str, amount: str) -> None:
         """Let the effect happen in the outside world."""
         self._at("effect.before")
         EffectFile(self._job.effects).add({"key": key, "order": order, "amount": amount})
         self._at("effect.after")
 
-    def _probe(self, _params: object, call: Call) -> bool | None:
+    def probe(self, call: Call) -> bool | None:
+        """Ask the world what became of a call."""
         # A sweep meets the calls of other jobs too: each has its effects in a file of its own.
         return probe_of(Path(self._job.effects).with_name(call.run), call.key)
 
-    def _tool(self) -> Tool:
-        def effect(params: Refund, call: Call) -> dict[str, str]:
-            self._happen(call.key, params.order_id, str(params.amount))
-            return {"refund": f"re_{params.order_id}"}
-
-        async def async_effect(params: Refund, call: Call) -> dict[str, str]:
-            return effect(params, call)
-
-        return define(
-            async_effect if self._job.asynchronous else effect,
-            "refund.issue",
-            result="Refunded {amount} for order {order_id}.",
-            requires_approval=lambda p: p.amount > 100,
-            reconcile=self._probe if self._job.probed else None,
-        )
-
     async def play(self) -> Report:
         """Do what the role says, noting every coded error and going on."""
+        _living.set(self)
         await self._roles()[self._job.role]()
         record = self._record()
         return Report(
@@ -211,7 +232,7 @@ class Life:
 
     async def _recover(self) -> None:
         """Sweep, carry on what was left, and retry everything that must not happen twice."""
-        await self._gate.sweep()
+        await self.gate.sweep()
         if self._record() is None:
             await self._propose()
         for _ in range(2):
@@ -224,28 +245,28 @@ class Life:
         if not self._job.probed:
             return
         record = self._record()
-        if record is not None and record.state is CallState.IN_DOUBT:
-            record = await self._gate.reconcile(record.call.id)
-        if record is not None and record.state is CallState.FAILED:
+        if record is not None and record.state == CallState.IN_DOUBT:
+            await self.gate.reconcile(record.call)
+            record = self._record()
+        if record is not None and record.state == CallState.FAILED:
             await self._propose()
 
     async def _propose(self) -> None:
-        arguments: dict[str, Json] = {"order_id": self._job.run, "amount": self._job.amount}
-        proposal = ProposedCall("provider-1", "refund.issue", arguments)
+        proposal = ProposedCall("provider-1", "refund.issue", self.asked)
         asker = Principal("local", "user", "ada")
         proposer = Proposer(RunId(self._job.run), "support", frozenset({"refund.issue"}), asker)
-        await self._coded(self._gate.propose(proposal, **_named(proposer)))
+        await self._coded(self.gate.propose(proposal, **_named(proposer)))
 
     async def _decide(self, decision: Literal["approve", "deny"]) -> None:
         record = self._record()
         if record is not None and record.approval is not None:
             lead = Principal("local", "user", "lead")
-            await self._coded(self._gate.decide(ApprovalId(record.approval), lead, decision))
+            await self._coded(self.gate.decide(record.approval, lead, decision))
 
     async def _execute(self) -> None:
         record = self._record()
         if record is not None:
-            await self._coded(self._gate.execute(record.call.id))
+            await self._coded(self.gate.execute(record.call))
 
     async def _coded(self, work: Any) -> None:  # noqa: ANN401 - any coroutine
         try:
@@ -259,12 +280,21 @@ class Life:
                 raise
             self._errors.append(found.code)
 
-    def _record(self) -> CallRecord | None:
-        return next(reversed(self._ledger.calls(RunId(self._job.run))), None)
+    def _record(self) -> _Seen | None:
+        """Return the last call of the run."""
+        with self._store.read() as connection:
+            row = connection.execute(_LAST, {"run": self._job.run}).first()
+        if row is None:
+            return None
+        approval = None if row.approval is None else ApprovalId(row.approval)
+        return _Seen(CallId(row.id), row.state, approval)
 
 
 class FrameworkLife(Life):
     """The same life where an agent of another framework makes the call, again and again."""
+
+    def _tools(self) -> Mapping[str, Tool]:
+        return _crew(self._job.via, self._job.probed).tools
 
     async def _propose(self) -> None:
         await self._drive()
@@ -275,31 +305,80 @@ class FrameworkLife(Life):
 
     async def _drive(self) -> None:
         """Let the agent make the call: it is proposed, found again, or carried out."""
-        drive = DRIVERS[self._job.via]
-        run, order = RunId(self._job.run), self._job.run
-        asked: list[dict[str, Json]] = [{"order_id": order, "amount": self._job.amount}]
+        crew = _crew(self._job.via, self._job.probed)
+        asker = Principal("local", "user", "ada")
+        with crew.guard.acting(asker, "support", key=self._job.run):
+            await self._coded(crew.ask())
 
-        def refund(order_id: str, amount: str) -> str:
-            """Refund an order."""
-            self._happen("", order_id, amount)
-            return f"re_{order_id}"
 
-        bounds: dict[str, Any] = {"effect": "write", "requires_approval": _above_100}
-        if self._job.probed:
-            bounds["reconcile"] = self._probe
+class _Asked(Sequence[Mapping[str, Json]]):
+    """What the scripted model proposes: the one call of whoever lives."""
 
-        def work() -> None:
-            self._tools.clear()
-            guard = Guard(
-                lambda tool: self._tools.__setitem__(tool.name, tool),
-                lambda: self._gate,
-                lambda _principal, _agent: run,
-            )
-            asker = Principal("local", "user", "ada")
-            with guard.acting(asker, "support", key=run):
-                drive(guard, refund, asked, {"refund": bounds})
+    @overload
+    def __getitem__(self, at: int) -> Mapping[str, Json]: ...
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[Mapping[str, Json]]: ...
+    def __getitem__(self, at: int | slice) -> object:
+        asked: list[Mapping[str, Json]] = [_living.get().asked]
+        return asked[at]
 
-        await self._coded(asyncio.to_thread(work))
+    def __len__(self) -> int:
+        return 1
+
+
+@dataclass(slots=True)
+class _Crew:
+    """An agent of another framework, its guard and the tools that it registered."""
+
+    tools: dict[str, Tool] = field(default_factory=dict[str, Tool])
+    guard: Guard = field(init=False)
+    ask: Callable[[], Awaitable[str]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.guard = Guard(
+            lambda tool: self.tools.__setitem__(tool.name, tool),
+            lambda: _living.get().gate,
+            lambda _principal, _agent: _living.get().run,
+        )
+
+
+@cache
+def _crew(via: str, probed: bool) -> _Crew:  # noqa: FBT001 - a key
+    def refund(order_id: str, amount: str) -> str:
+        """Refund an order."""
+        _living.get().happen("", order_id, amount)
+        return f"re_{order_id}"
+
+    bounds: dict[str, Any] = {"effect": "write", "requires_approval": _above_100}
+    if probed:
+        bounds["reconcile"] = _probe
+    crew = _Crew()
+    crew.ask = AGENTS[via](crew.guard, refund, _Asked(), {"refund": bounds})
+    return crew
+
+
+@cache
+def _refund_tool(asynchronous: bool, probed: bool) -> Tool:  # noqa: FBT001 - a key
+    return define(
+        _refund_async if asynchronous else _refund,
+        "refund.issue",
+        result="Refunded {amount} for order {order_id}.",
+        requires_approval=_above_100,
+        reconcile=_probe if probed else None,
+    )
+
+
+def _refund(params: Refund, call: Call) -> dict[str, str]:
+    _living.get().happen(call.key, params.order_id, str(params.amount))
+    return {"refund": f"re_{params.order_id}"}
+
+
+async def _refund_async(params: Refund, call: Call) -> dict[str, str]:
+    return _refund(params, call)
+
+
+def _probe(_params: object, call: Call) -> bool | None:
+    return _living.get().probe(call)
 
 
 def _above_100(params: Any) -> bool:  # noqa: ANN401 - built from the framework's schema

@@ -5,7 +5,7 @@ The undo is a line appended to a file of its own, as the effect is to the other.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 
 from staid.domain.call import UndoState
@@ -31,8 +31,9 @@ def undone_file(job: Job) -> EffectFile:
 class UndoLife(Life):
     """A life whose tool can take its effect back, under a budget."""
 
-    def _tool(self) -> Tool:
-        return replace(super()._tool(), undo=self._take_back, budgets=(BUDGET,))
+    def _tools(self) -> Mapping[str, Tool]:
+        taken_back = {"undo": self._take_back, "budgets": (BUDGET,)}
+        return {name: replace(tool, **taken_back) for name, tool in super()._tools().items()}
 
     def _take_back(self, params: Refund, call: Call) -> None:
         self._at("undoing.before")
@@ -50,23 +51,24 @@ class UndoLife(Life):
     async def _undo(self) -> None:
         record = self._record()
         if record is not None:
-            await self._coded(self._gate.undo(record.call.id, LEAD, reason="wrong customer"))
+            await self._coded(self.gate.undo(record.call, LEAD, reason="wrong customer"))
 
     async def _look(self) -> None:
         """Sweep, retry what must not happen twice; a person who can look settles each doubt."""
-        await self._gate.sweep()
+        await self.gate.sweep()
         for _ in range(2):
             await self._undo()
             record = self._record()
             if record is None or not self._job.probed or self._begun() is not UndoState.IN_DOUBT:
                 continue
-            gone = any(undone["key"] == record.call.key for undone in undone_file(self._job).all())
+            key = self._ledger.get(record.call).call.key
+            gone = any(undone["key"] == key for undone in undone_file(self._job).all())
             found = Settlement(Move.SUCCEED if gone else Move.FAIL)
-            self._ledger.resolve_undo(record.call.id, LEAD, found)
+            self._ledger.resolve_undo(record.call, LEAD, found)
 
     def _begun(self) -> UndoState | None:
         record = self._record()
-        begun = self._ledger.undo_of(record.call.id) if record else None
+        begun = self._ledger.undo_of(record.call) if record else None
         return begun.state if begun else None
 
 

@@ -249,27 +249,39 @@ def _tell(telling: int, number: int, report: Report) -> None:
 
 
 def _played(job: Job, store: Store, end: Callable[[], None] = die) -> Report:
+    return _guarded(lambda: asyncio.run(life_of(job, store, end).play()))
+
+
+def _guarded(play: Callable[[], Report]) -> Report:
     try:
-        return asyncio.run(life_of(job, store, end).play())
+        return play()
     except BaseException as error:  # noqa: BLE001 - the parent has to hear of it
         return Report(killed=False, errors=(repr(error)[:2000],))
 
 
 def _work(asked: IO[str], told: IO[str]) -> None:
-    stores = _Stores()
-    for line in asked:
-        jobs = [Job(**cast("dict[str, Any]", job)) for job in json.loads(line)]
-        reports = [each for group in _alike(jobs) for each in _race(group, stores.of(group[0].url))]
-        told.write(json.dumps([asdict(report) for report in reports]) + "\n")
-        told.flush()
+    stores, loops = _Stores(), _Loops()
+    with ThreadPoolExecutor() as threads:
+        for line in asked:
+            jobs = [Job(**cast("dict[str, Any]", job)) for job in json.loads(line)]
+            reports = [
+                report
+                for group in _alike(jobs)
+                for report in threads.map(partial(loops.play, stores.of(group[0].url)), group)
+            ]
+            told.write(json.dumps([asdict(report) for report in reports]) + "\n")
+            told.flush()
 
 
-def _race(jobs: Sequence[Job], store: Store) -> list[Report]:
-    """Play jobs about one call at once, each in a thread."""
-    if len(jobs) == 1:
-        return [_played(jobs[0], store)]
-    with ThreadPoolExecutor(len(jobs)) as threads:
-        return list(threads.map(partial(_played, store=store), jobs))
+class _Loops(threading.local):
+    """The event loop of each thread of this process, kept with its own threads."""
+
+    def __init__(self) -> None:
+        self._runner = asyncio.Runner()
+
+    def play(self, store: Store, job: Job) -> Report:
+        """Play a job on the loop of the thread that asks."""
+        return _guarded(lambda: self._runner.run(life_of(job, store).play()))
 
 
 def _alike(jobs: Sequence[Job]) -> Iterator[list[Job]]:
