@@ -71,7 +71,7 @@ def test_a_visit_from_sign_in_to_a_decision(
 
     browser.goto(f"{served['url']}/approvals")
     browser.click("tbody a")
-    assert "240" in browser.text("table.pairs")
+    assert "240" in browser.text("table.call")
     assert browser.evaluate("document.activeElement.tagName") == "BODY"
     browser.screenshot(tmp_path / "approval.png")
     browser.click("button[value=approve]")

@@ -12,15 +12,23 @@ import typer
 
 from staid.cli import output
 from staid.cli.ask import AsOption, GroupsOption, groups_of
-from staid.cli.provenance import provenance, provenance_json, provenance_lines
+from staid.cli.provenance import provenance_lines, tokens_of
 from staid.domain.call import ApprovalRecord, CallRecord, CallState
 from staid.domain.canonical import Json, canonical, decimal_text
 from staid.domain.errors import UsageInvalid
 from staid.domain.ids import ApprovalId, CallId
 from staid.domain.outcome import Outcome
 from staid.gates.ledger import Added
-from staid.project.approval_json import approval_json
-from staid.project.deciding import Decided, decide, settle_doubt
+from staid.project.approval_card import (
+    CallCard,
+    Card,
+    call_card,
+    call_card_json,
+    card_json,
+    card_of,
+)
+from staid.project.approval_json import approval_json, call_json
+from staid.project.deciding import FOUND, Decided, decide, settle_doubt
 from staid.project.deciding import edit as edit_request
 
 approvals_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
@@ -43,7 +51,7 @@ def list_approvals(
     ]
     if CallState.IN_DOUBT in wanted or None in wanted:
         lost = ledger.in_state(CallState.IN_DOUBT)
-        found += [_call_json(record) for record in lost if record.approval is None]
+        found += [call_json(record) for record in lost if record.approval is None]
     rows = [(a["id"], a["state"], a["tool"], canonical(a["arguments"]), a["rule"]) for a in found]
     output.emit(
         {"approvals": found},
@@ -69,19 +77,14 @@ def show(approval: Approval, as_: AsOption = "") -> None:
     --as says who reads: words of a document are shown to those who may read it.
     """
     ledger = output.project().wiring.ledger
+    reader = tokens_of(as_)
     if approval.startswith("cal_"):
         record = ledger.get(CallId(approval))
-        output.emit(_call_json(record), lambda: _call_lines(record))
+        card = call_card(output.project(), record.call, reader)
+        output.emit(call_card_json(record, card), lambda: [*_call_lines(record), *_told(card)])
         return
-    found = ledger.approval(ApprovalId(approval))
-    adding, traced = ledger.adding_up(found.id), provenance(found.call, as_)
-    value = {
-        **approval_json(found),
-        "adding_up": [_added_json(each) for each in adding],
-        "provenance": provenance_json(traced),
-    }
-    lines = [*_lines(found), *_added_lines(found, adding), *provenance_lines(traced)]
-    output.emit(value, lines)
+    shown = card_of(output.project(), ledger.approval(ApprovalId(approval)), reader)
+    output.emit(card_json(shown), lambda: [*_lines(shown.approval), *_card_lines(shown)])
 
 
 @approvals_app.command()
@@ -177,12 +180,11 @@ def settle(
     ID is that of its request, or of the call itself (cal_…) where nobody had to be asked. With
     ask-again the tool's own probe is asked; where it cannot tell, the call stays in doubt.
     """
-    answers = {"yes": True, "no": False, "ask-again": None}
-    if happened not in answers:
+    if happened not in FOUND:
         raise UsageInvalid(detail="--happened is yes, no or ask-again", hint="Look it up first.")
     decided = asyncio.run(
         settle_doubt(
-            output.project(), approval, _who(as_), groups_of(groups), happened=answers[happened]
+            output.project(), approval, _who(as_), groups_of(groups), happened=FOUND[happened]
         )
     )
     _tell(decided)
@@ -222,7 +224,7 @@ def _who(as_: str) -> str:
 def _tell(decided: Decided) -> None:
     found = decided.approval
     value: dict[str, Any] = (
-        approval_json(found) if isinstance(found, ApprovalRecord) else _call_json(found)
+        approval_json(found) if isinstance(found, ApprovalRecord) else call_json(found)
     )
     value["outcome"] = output.outcome_json(decided.outcome) if decided.outcome else None
     output.emit(value, lambda: _decided_lines(value, decided.outcome))
@@ -235,20 +237,6 @@ def _decided_lines(decided: Mapping[str, Any], outcome: Outcome | None) -> list[
     if outcome is None:
         return [*lines, f"The run goes on elsewhere: staid runs show {decided['run']}"]
     return [*lines, "", *output.outcome_lines(outcome)]
-
-
-def _call_json(record: CallRecord) -> dict[str, Any]:
-    return {
-        "id": record.call.id,
-        "state": record.state.value,
-        "tool": record.call.tool,
-        "arguments": dict(record.call.arguments),
-        "rule": record.ruling.rule,
-        "message": record.error or record.ruling.message,
-        "digest": record.call.digest,
-        "run": record.call.run,
-        "requested_at": record.proposed_at,
-    }
 
 
 def _call_lines(record: CallRecord) -> list[str]:
@@ -265,14 +253,19 @@ def _call_lines(record: CallRecord) -> list[str]:
     return lines
 
 
-def _added_json(added: Added) -> dict[str, Any]:
-    call = added.record.call
-    return {
-        "call": call.id,
-        "state": added.record.state.value,
-        "run": call.run,
-        "amount": decimal_text(added.amount),
-    }
+def _card_lines(card: Card) -> list[str]:
+    lines = [*_added_lines(card.approval, card.adding_up), *_told(card.own)]
+    for each in card.calls[1:]:
+        lines += [f"  {each.call.id}, decided with it:", *_told(each)]
+    return lines
+
+
+def _told(card: CallCard) -> list[str]:
+    lines = provenance_lines(card.provenance)
+    if card.effect is not None:
+        back = "can" if card.reversible else "cannot"
+        lines.insert(0, f"  {card.effect.value}; it {back} be taken back")
+    return [*lines, *(f"  on trial, {name} would say {word}" for name, word in card.shadows)]
 
 
 def _added_lines(approval: ApprovalRecord, adding: Sequence[Added]) -> list[str]:

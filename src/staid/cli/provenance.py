@@ -5,30 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from staid.cli import output
-from staid.domain.call import ToolCall
-from staid.domain.canonical import Json
-from staid.gates.provenance import Origin
-from staid.project.provenance import Place, Provenance, provenance_of
-
-_WORDS = {
-    Origin.USER: "said by the asker",
-    Origin.RECORD: "from a record",
-    Origin.DOCUMENT: "from a document that anybody may have written",
-    Origin.MODEL: "found nowhere: the model's own",
-    Origin.UNKNOWN: "not known",
-}
+from staid.project.provenance import Place, Provenance
 
 
-def provenance(call: ToolCall, reader: str = "") -> Sequence[Provenance]:
-    """Return where the arguments come from as `reader` may see it; without one, as anybody may."""
-    project = output.project()
-    tokens = project.wiring.identify(reader, None).principal.tokens if reader else frozenset[str]()
-    return provenance_of(project, call, tokens)
-
-
-def provenance_json(found: Sequence[Provenance]) -> list[dict[str, Json]]:
-    """Return it for a program."""
-    return [one.as_json() for one in found]
+def tokens_of(reader: str) -> frozenset[str]:
+    """Return what `reader` holds; without one nothing, so that only what is public is shown."""
+    if not reader:
+        return frozenset()
+    return output.project().wiring.identify(reader, None).principal.tokens
 
 
 def provenance_lines(found: Sequence[Provenance]) -> list[str]:
@@ -37,7 +21,7 @@ def provenance_lines(found: Sequence[Provenance]) -> list[str]:
 
 
 def _lines(one: Provenance) -> Iterator[str]:
-    yield f"  {one.path}: {_WORDS[one.origin]}"
+    yield f"  {one.path}: {one.words}"
     for place in one.places:
         yield from output.paragraph(_quoted(place), "      ")
 

@@ -1,11 +1,11 @@
-"""A request for a decision as JSON: one form for the command line and the HTTP API."""
+"""Requests for a decision, and calls, as JSON: one form for the command line and the HTTP API."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
 from staid.domain.bound import Vote
-from staid.domain.call import ApprovalRecord
+from staid.domain.call import ApprovalRecord, CallRecord
 from staid.domain.canonical import Json, plain, timestamp
 
 
@@ -38,6 +38,21 @@ def approval_json(approval: ApprovalRecord) -> dict[str, Json]:
         "replaced_by": approval.replaced_by,
         "calls": [_member(each) for each in (approval, *approval.members)],
         "joined": approval.leader,
+    }
+
+
+def call_json(record: CallRecord) -> dict[str, Json]:
+    """Return a call that nobody was asked about, with the keys of a request."""
+    return {
+        "id": record.call.id,
+        "state": record.state.value,
+        "tool": record.call.tool,
+        "arguments": plain(record.call.arguments),
+        "rule": record.ruling.rule,
+        "message": record.error or record.ruling.message,
+        "digest": record.call.digest,
+        "run": record.call.run,
+        "requested_at": timestamp(record.proposed_at),
     }
 
 

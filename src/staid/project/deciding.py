@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
 from staid.domain.call import (
@@ -96,11 +97,11 @@ async def decide(
     )
     # Where it takes further votes the run still waits.
     over = found.state is not CallState.PENDING
-    outcome = await _carry_all_on(project, found.runs) if resume and over else None
+    outcome = await carry_all_on(project, found.runs) if resume and over else None
     return Decided(await off_loop(project.wiring.ledger.approval, found.id), outcome)
 
 
-async def _carry_all_on(project: Project, runs: Sequence[str]) -> Outcome | None:
+async def carry_all_on(project: Project, runs: Sequence[str]) -> Outcome | None:
     """Carry on every run that waited for one decision; return the outcome of the first.
 
     One that fails keeps none of the others waiting.
@@ -176,13 +177,18 @@ def _allowed(project: Project, agent: str) -> frozenset[str] | None:
     return project.resolve_tools(agent) if agent in project.agent_names else None
 
 
+FOUND: Mapping[str, bool | None] = MappingProxyType({"yes": True, "no": False, "ask-again": None})
+"""What a person can say of a call in doubt."""
+
+
 async def settle_doubt(
     project: Project,
     approval: str,
-    approver: str,
-    groups: Sequence[str] | None,
+    approver: str | Principal,
+    groups: Sequence[str] | None = None,
     *,
     happened: bool | None,
+    resume: bool = True,
 ) -> Decided:
     """Record what a human found out about a call in doubt, or about its undoing; carry its run on.
 
@@ -196,9 +202,7 @@ async def settle_doubt(
     found = await off_loop(_doubted, project, approval)
     may = approvers_of(project, found.call.tool)
     if happened is None:
-        record = await off_loop(wiring.ledger.get, found.call.id)
-        asked = found if isinstance(found, ApprovalRecord) else None
-        check_person(record, asked, who.principal, may)
+        await off_loop(_check_person, project, found.call.id, who.principal, may)
         if (await wiring.gate.reconcile(found.call.id)).state is CallState.IN_DOUBT:
             return Decided(found, None)
     elif await off_loop(undo_in_doubt, project, found.call.id):
@@ -213,8 +217,16 @@ async def settle_doubt(
         await off_loop(
             resolve, found.call.id, who.principal, settlement, approvers=may, via=who.via
         )
-    outcome = await carry_on(project, found.call.run)
+    outcome = await carry_on(project, found.call.run) if resume else None
     return Decided(await off_loop(_doubted, project, approval), outcome)
+
+
+def _check_person(project: Project, call: CallId, by: Principal, may: frozenset[str]) -> None:
+    """Raise `ApproverNotAllowed` unless they may settle it; by its request, where there is one."""
+    ledger = project.wiring.ledger
+    record = ledger.get(call)
+    asked = ledger.approval(record.approval) if record.approval else None
+    check_person(record, asked, by, may)
 
 
 TOOK_PLACE = ("A person confirmed that it took place.", "A person found that it did not.")

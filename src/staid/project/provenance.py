@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
 from staid.access.evaluate import permits
 from staid.domain.call import ToolCall
 from staid.domain.canonical import Json
-from staid.domain.events import EventKind
+from staid.domain.errors import DocumentAmbiguous, DocumentNotFound
+from staid.domain.events import EventKind, JournalRow
 from staid.domain.principal import PUBLIC
 from staid.gates.provenance import Origin, Span, Traced
 
 if TYPE_CHECKING:
     from staid.project.project import Project
+
+
+WORDS: Mapping[Origin, str] = MappingProxyType(
+    {
+        Origin.USER: "said by the asker",
+        Origin.RECORD: "from a record",
+        Origin.DOCUMENT: "from a document that anybody may have written",
+        Origin.MODEL: "found nowhere: the model's own",
+        Origin.UNKNOWN: "not known",
+    }
+)
+"""What each origin is called for an approver."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +59,11 @@ class Provenance:
     origin: Origin
     places: tuple[Place, ...] = ()
 
+    @property
+    def words(self) -> str:
+        """What its origin is called."""
+        return WORDS[self.origin]
+
     def as_json(self) -> dict[str, Json]:
         """Return it as plain values."""
         places: list[Json] = [place.as_json() for place in self.places]
@@ -52,25 +71,55 @@ class Provenance:
 
 
 def provenance_of(
-    project: Project, call: ToolCall, tokens: frozenset[str] = frozenset()
+    project: Project,
+    call: ToolCall,
+    tokens: frozenset[str] = frozenset(),
+    rows: Sequence[JournalRow] | None = None,
 ) -> tuple[Provenance, ...]:
     """Return where every argument of a call comes from, for a reader who holds these tokens.
 
+    Words of a passage are shown while both the recorded and the present label of its document
+    permit; where one passage of the run is not readable, neither is what a tool returned after it.
     Empty where it was not recorded (guarded code without texts, an earlier release) or is erased.
+    `rows` are the facts of the call's run, where they are at hand.
     """
-    for row in project.wiring.records.rows(call.run):
+    facts = project.wiring.records.rows(call.run) if rows is None else rows
+    for row in facts:
         if row.kind is EventKind.CALL_PROPOSED and row.fact.get("call") == call.id:
             told = cast("Mapping[str, Any]", row.body or {}).get("provenance", ())
-            return tuple(_shown(Traced.from_json(each), tokens | {PUBLIC}) for each in told)
+            held = tokens | {PUBLIC}
+            traced = [Traced.from_json(each) for each in told]
+            lost = _lost(project, facts, held) if any(t.spans for t in traced) else frozenset[str]()
+            return tuple(_shown(each, held, lost) for each in traced)
     return ()
 
 
-def _shown(traced: Traced, tokens: frozenset[str]) -> Provenance:
-    places = tuple(_place(span, tokens) for span in traced.spans)
+def may_know(project: Project, source: str, document: str, tokens: frozenset[str]) -> bool:
+    """Return whether who holds these tokens may read a document as of now; one that is gone: no."""
+    try:
+        present = project.wiring.corpus.find(f"{source}/{document}")
+    except (DocumentNotFound, DocumentAmbiguous):
+        return False
+    return permits(present.label, tokens)
+
+
+def _lost(project: Project, rows: Sequence[JournalRow], tokens: frozenset[str]) -> frozenset[str]:
+    """Return the chunks of a run that may not be read as of now."""
+    return frozenset(
+        str(row.fact["chunk"])
+        for row in rows
+        if row.kind is EventKind.PASSAGE_KEPT
+        and not may_know(project, str(row.fact["source"]), str(row.fact["document"]), tokens)
+    )
+
+
+def _shown(traced: Traced, tokens: frozenset[str], lost: frozenset[str]) -> Provenance:
+    places = tuple(_place(span, tokens, lost) for span in traced.spans)
     return Provenance(traced.path, traced.origin, places)
 
 
-def _place(span: Span, tokens: frozenset[str]) -> Place:
-    if not permits(span.label, tokens):
+def _place(span: Span, tokens: frozenset[str], lost: frozenset[str]) -> Place:
+    returned = span.source.startswith("cal_")  # by a tool, which may have read what is lost
+    if not permits(span.label, tokens) or span.source in lost or (returned and lost):
         return Place("", withheld=True)
     return Place(span.name, span.before, span.words, span.after)

@@ -20,6 +20,7 @@ from staid.project.project import Project
 from staid.server.api.routes import router as api
 from staid.server.auth.sessions import Sessions
 from staid.server.auth.shield import Shield, log
+from staid.server.console.approval_routes import router as approvals
 from staid.server.console.pages import page
 from staid.server.console.routes import router as console
 from staid.server.desk import Desk
@@ -49,6 +50,7 @@ def create_app(
     app.state.desk = Desk(project, sessions or Sessions(project.wiring.clock))
     app.include_router(api)
     app.include_router(console)
+    app.include_router(approvals)
     app.include_router(metrics)
     app.include_router(insights)
     static = Path(__file__).parent / "static"

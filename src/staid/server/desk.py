@@ -17,6 +17,7 @@ from staid.domain.principal import Principal
 from staid.project.project import Project
 from staid.server.auth.cookie import session_of
 from staid.server.auth.sessions import Sessions
+from staid.server.inbox import Inbox
 from staid.server.reader import Reader
 
 P = ParamSpec("P")
@@ -50,8 +51,13 @@ class Visit:
         """What this principal may see; its methods block, so call them through `read`."""
         return Reader(self.desk.project, self.principal, self.surface)
 
+    @property
+    def inbox(self) -> Inbox:
+        """What waits for this principal; its methods block, so call them through `read`."""
+        return Inbox(self.desk.project, self.principal, self.reader)
+
     def read(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Awaitable[T]:
-        """Run a method of the reader in the project's pool."""
+        """Run a method of the reader or the inbox in the project's pool."""
         return self.desk.off_loop(function, *args, **kwargs)
 
     async def ask(

@@ -7,27 +7,23 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 from staid.access.evaluate import permits
-from staid.domain.call import ApprovalRecord, CallState
 from staid.domain.errors import (
-    ApprovalNotFound,
-    ApproverNotAllowed,
-    DocumentAmbiguous,
-    DocumentNotFound,
     RunNotFound,
     StaidError,
 )
 from staid.domain.errors.privacy import ReadingUnrecorded
 from staid.domain.events import EventKind, JournalRow
 from staid.domain.finding import RunSearch
-from staid.domain.ids import ApprovalId, RunId
+from staid.domain.ids import RunId
 from staid.domain.outcome import Outcome
 from staid.domain.principal import Principal
 from staid.domain.records import Handoff, RunRecord
-from staid.gates.approval import check_decision
 from staid.project.origins import origins
 from staid.project.privacy import readings
 from staid.project.project import Project
+from staid.project.provenance import may_know
 from staid.runtime.released import outcome_of
+from staid.server.rights import objection
 from staid.tracing.story import Story, tell
 
 _DERIVED = frozenset(
@@ -77,17 +73,6 @@ class RunView:
     story: Story
     withheld: bool
     """Whether anything was left out."""
-
-
-@dataclass(frozen=True, slots=True)
-class ApprovalView:
-    """A request for a decision as its present reader sees it."""
-
-    approval: ApprovalRecord
-    refused: str | None
-    """Why this reader may not decide it, or None."""
-    run: RunView | None
-    """The run behind it; None for guarded code that runs elsewhere."""
 
 
 class Reader:
@@ -142,8 +127,24 @@ class Reader:
             return view
         raise RunNotFound(run=run)
 
+    def behind(self, run: str) -> RunView | None:
+        """Return the run behind a request that concerns this principal; None where there is none.
+
+        Reading somebody else's is recorded.
+        """
+        try:
+            view = self._view(run)
+        except RunNotFound:
+            return None
+        self.note(view.record)
+        return view
+
+    def note(self, record: RunRecord) -> None:
+        """Record that this principal reads a run, unless it asked for it; before any is shown."""
+        if record.asker != self._principal.token:
+            self._record_reading(record.run)
+
     def _record_reading(self, run: str) -> None:
-        """Record that this principal reads somebody else's run, before anything of it is shown."""
         try:
             readings(self._project).record([run], self._principal.token, self._surface)
         except StaidError as error:
@@ -192,11 +193,7 @@ class Reader:
         return self._may_know(str(row.fact["source"]), str(row.fact["document"]))
 
     def _may_know(self, source: str, document: str) -> bool:
-        try:
-            present = self._project.wiring.corpus.find(f"{source}/{document}")
-        except (DocumentNotFound, DocumentAmbiguous):
-            return False
-        return permits(present.label, self._principal.tokens)
+        return may_know(self._project, source, document, self._principal.tokens)
 
     def _unnamed(self, rows: Sequence[JournalRow]) -> frozenset[tuple[str, str]]:
         """Return source and id of what was cut from a search and is not this principal's to know.
@@ -214,62 +211,10 @@ class Reader:
     def _decides(self, run: str) -> bool:
         ledger = self._project.wiring.ledger
         asked = [call.approval for call in ledger.calls(RunId(run)) if call.approval is not None]
-        return any(self._refused(ledger.approval(each)) is None for each in asked)
-
-    # --- approvals -------------------------------------------------------------------------
-
-    def approvals(self, *, everything: bool = False) -> list[ApprovalRecord]:
-        """Return what this principal may decide or asked for, oldest first.
-
-        Without `everything` only what waits: pending, or in doubt.
-        """
-        ledger = self._project.wiring.ledger
-        ledger.sweep()
-        states = [None] if everything else [CallState.PENDING, CallState.IN_DOUBT]
-        found = (a for state in states for a in ledger.approvals(state) if self._concerned(a))
-        return [self._theirs(each) for each in found]
-
-    def approval(self, approval: str) -> ApprovalView:
-        """Return one request; raise `ApprovalNotFound` also where it concerns others alone."""
-        ledger = self._project.wiring.ledger
-        ledger.sweep()
-        found = ledger.approval(ApprovalId(approval))
-        if not self._concerned(found):
-            raise ApprovalNotFound(approval=approval)
-        return ApprovalView(self._theirs(found), self._refused(found), self._run_of(found))
-
-    def _run_of(self, approval: ApprovalRecord) -> RunView | None:
-        try:
-            view = self._view(approval.run)
-        except RunNotFound:
-            return None
-        if view.record.asker != self._principal.token:
-            self._record_reading(approval.run)
-        return view
-
-    def _concerned(self, approval: ApprovalRecord) -> bool:
-        me = self._principal.token
-        mine = me in {approval.call.subject, approval.edited_by}
-        return mine or self._refused(approval) is None
-
-    def _theirs(self, approval: ApprovalRecord) -> ApprovalRecord:
-        """Return a request without what joined it where this principal does not decide it."""
-        if approval.members and self._refused(approval) is not None:
-            return replace(approval, members=())
-        return approval
-
-    def _refused(self, approval: ApprovalRecord) -> str | None:
-        """Return why this principal may never decide this request, whatever its state."""
-        try:
-            now = self._project.wiring.clock.now()
-            for each in (approval, *approval.members):
-                # To deny takes no ceiling: whoever may only deny has to see what for.
-                check_decision(each, self._principal, now, decision="deny")
-        except ApproverNotAllowed as error:
-            return str(error.values["detail"])
-        except StaidError:
-            return None  # it is over, but it was this principal's to decide
-        return None
+        return any(
+            objection(self._project, self._principal, ledger.approval(each)) is None
+            for each in asked
+        )
 
     # --- hand-offs -------------------------------------------------------------------------
 

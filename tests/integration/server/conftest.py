@@ -12,6 +12,7 @@ import pytest
 from pydantic import BaseModel
 from starlette.testclient import TestClient
 
+import staid
 from staid.domain.label import EVERYONE, Label
 from staid.project.project import Project
 from staid.server.app import create_app
@@ -106,8 +107,12 @@ class Office:
 
     def pending(self, asker: str = "user:ada", order: str = "R-1002") -> dict[str, Any]:
         """Let somebody ask for a refund above the threshold; return the request, as JSON."""
+        return self.waiting(f"Please refund 240 EUR for order {order}", asker)
+
+    def waiting(self, text: str, asker: str = "user:ada") -> dict[str, Any]:
+        """Let somebody ask the desk for what a person decides; return the request, as JSON."""
         client = self.signed_in(asker)
-        run = self.ask(client, f"Please refund 240 EUR for order {order}", "desk")
+        run = self.ask(client, text, "desk")
         approval = client.get(f"/api/runs/{run}").json()["approvals"][0]
         return client.get(f"/api/approvals/{approval}").json()
 
@@ -148,3 +153,153 @@ def office(make_project: Callable[..., Project]) -> Office:
 def above_the_threshold(refund: Refund) -> bool:
     """Ask a human above 100 EUR."""
     return refund.amount > 100
+
+
+TOOLS = '["mail.read", "pay.send", "refund.issue", "post.send"]'
+BANK = f"""{SETTINGS.replace('["refund.issue"]', TOOLS)}
+[gates]
+policy = "policy.yaml"
+approvers = ["group:leads"]
+"""
+
+STAFF = """
+principals:
+  user:ada: {groups: [group:customers]}
+  user:bob: {groups: [group:customers]}
+  user:lead: {groups: [group:leads]}
+  user:second: {groups: [group:leads]}
+  user:chief: {groups: [group:directors]}
+"""
+
+RULES = """version: 1
+tools:
+  pay.send:
+    rules:
+      - name: no-strangers
+        when: origin(iban) == "document"
+        then: deny
+        message: "The account is not one that we know."
+        shadow: true
+"""
+
+ERRANDS = r"""
+- when: 'pay (?P<amount>\d+) for mail (?P<mail>\S+) to (?P<iban>.+)$'
+  steps:
+    - calls:
+        - {tool: mail.read, arguments: {mail: "{mail}"}}
+    - calls:
+        - {tool: pay.send, arguments: {iban: "{iban}", amount: "{amount}", note: "as agreed"}}
+- when: 'refund (?P<amount>\d+) EUR for order (?P<order>.+)$'
+  steps:
+    - calls:
+        - {tool: refund.issue, arguments: {order_id: "{order}", amount: "{amount}"}}
+- when: 'post (?P<order>.+)$'
+  steps:
+    - calls:
+        - {tool: post.send, arguments: {order_id: "{order}"}}
+- when: 'look at mail (?P<mail>\S+)'
+  steps:
+    - calls:
+        - {tool: mail.read, arguments: {mail: "{mail}"}}
+    - calls:
+        - {tool: pay.send, arguments: {iban: "{result}", amount: "700", note: "as agreed"}}
+"""
+
+
+class Letter(BaseModel):
+    """A letter by its number."""
+
+    mail: str
+
+
+class Payment(BaseModel):
+    """Money to an account."""
+
+    iban: str
+    amount: Decimal
+    note: str = ""
+
+
+class Parcel(BaseModel):
+    """What is sent."""
+
+    order_id: str
+
+
+@dataclass
+class Bank(Office):
+    """An office with letters that anybody may have written, and tools that lose answers."""
+
+    letters: dict[str, str] = field(default_factory=dict[str, str])
+    """What `mail.read` returns."""
+    arrived: dict[str, bool | None] = field(default_factory=dict[str, "bool | None"])
+    """What the carrier says when it is asked about a parcel."""
+    back: list[str] = field(default_factory=list[str])
+    """Every refund that was taken back."""
+
+
+@pytest.fixture
+def bank(make_project: Callable[..., Project]) -> Bank:
+    """Open the bank: a lead approves up to 500 and a director up to 5000, and payments take two."""
+    files = {"script.yaml": ERRANDS, "directory.yaml": STAFF, "policy.yaml": RULES}
+    project = make_project("bank", BANK, **files)
+    clock = SteppingClock()
+    project.wiring.clock = clock
+    sessions = Sessions(clock)
+    made = Bank(project, clock, sessions, None, [])
+
+    @project.tool("mail.read", effect="read")
+    def read(letter: Letter) -> str:  # pyright: ignore[reportUnusedFunction]  # registered
+        """Read a letter."""
+        return made.letters[letter.mail]
+
+    @project.tool(
+        "pay.send",
+        effect="irreversible",
+        requires_approval=always,
+        approvers=["group:leads", "group:directors"],
+        ceilings={"group:leads": 500, "group:directors": 5000},
+        amount="amount",
+        escalate_after="4h",
+        escalate_to="user:chief",
+    )
+    def pay(payment: Payment) -> None:  # pyright: ignore[reportUnusedFunction]  # registered
+        """Send money."""
+        made.refunds.append(payment.iban)
+
+    _refunds_and_parcels(project, made)
+    made.app = create_app(project, sessions=sessions)
+    return made
+
+
+def always(_: Payment) -> bool:
+    """Ask a human about every payment."""
+    return True
+
+
+def _refunds_and_parcels(project: Project, made: Bank) -> None:
+    def take_back(refund: Refund, _: staid.Call) -> None:
+        made.back.append(refund.order_id)
+        if refund.order_id == "LOST":
+            raise ConnectionError
+
+    def was_sent(parcel: Parcel, _: staid.Call) -> bool | None:
+        return made.arrived.get(parcel.order_id)
+
+    @project.tool(
+        "refund.issue",
+        effect="write",
+        requires_approval=staid.Threshold("amount", 100),
+        approvers="group:leads",
+        quorum=2,
+        undo=take_back,
+    )
+    def issue(refund: Refund) -> None:  # pyright: ignore[reportUnusedFunction]  # registered
+        """Refund an order."""
+        made.refunds.append(refund.order_id)
+
+    @project.tool("post.send", effect="write", reconcile=was_sent)
+    def send(parcel: Parcel) -> None:  # pyright: ignore[reportUnusedFunction]  # registered
+        """Send a parcel; the carrier hangs up after it took it."""
+        made.refunds.append(parcel.order_id)
+        raise ConnectionError

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from staid.project.approval_json import approval_json
+from staid.project.approval_card import card_json, card_of
 
 
 def decide(client: TestClient, request: dict[str, Any], decision: str, **form: str) -> Any:
@@ -100,7 +100,7 @@ def test_nobody_else_finds_it(office: Any) -> None:
         assert real.status_code == none.status_code == 404
         assert real.text.replace(request["id"], "X") == none.text.replace(made_up, "X")
     assert decide(bob, request, "approve").status_code == 404
-    assert bob.get("/api/approvals?state=all").json() == {"approvals": []}
+    assert bob.get("/api/approvals?state=all").json() == {"approvals": [], "doubts": []}
     assert request["id"] not in bob.get("/approvals?state=all").text
     assert office.refunds == []
 
@@ -178,10 +178,13 @@ def test_changing_the_arguments_by_form(office: Any) -> None:
 
 def test_the_api_says_what_the_command_line_says(office: Any) -> None:
     """A request is the same JSON over HTTP as from `staid approvals show --json`, changed too."""
+    lead_holds = office.project.wiring.identify("user:lead", None).principal.tokens
     request = office.pending("user:ada")
     lead = office.signed_in("user:lead")
     found = office.project.wiring.ledger.approval(request["id"])
-    assert lead.get(f"/api/approvals/{request['id']}").json() == approval_json(found)
+    assert lead.get(f"/api/approvals/{request['id']}").json() == card_json(
+        card_of(office.project, found, lead_holds)
+    )
     change = {"set": {"amount": "200"}, "seen": request["digest"], "reason": "as agreed"}
     changed = lead.post(f"/api/approvals/{request['id']}/edit", json=change).json()
     assert (changed["state"], changed["edited_by"]) == ("pending", "user:lead")

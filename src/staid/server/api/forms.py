@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
 from staid.domain import outcome as outcomes
-from staid.domain.call import ApprovalRecord
 from staid.domain.canonical import timestamp
 from staid.domain.records import Handoff, RunRecord
-from staid.project.approval_json import approval_json
 from staid.server.reader import RunView
 from staid.tracing.record import WITHHELD
 from staid.tracing.story import Story, story_json
@@ -185,73 +182,6 @@ class StoryForm(BaseModel):
     waterfall: list[SpanForm]
 
 
-class VoteForm(BaseModel):
-    """What one person said to a request; votes of earlier rounds are void."""
-
-    round: int
-    by: str
-    decision: str
-    at: str
-    reason: str
-
-
-class ChangeForm(BaseModel):
-    """One part that is not what it was when it was approved."""
-
-    part: str
-    before: str | None
-    now: str | None
-
-
-class ApprovalForm(BaseModel):
-    """A request for a human decision."""
-
-    id: str
-    state: str
-    tool: str
-    arguments: dict[str, Any]
-    rule: str
-    message: str
-    digest: str
-    run: str
-    requested_at: str
-    expires_at: str
-    decision: str | None
-    decided_by: str | None
-    decided_at: str | None
-    reason: str | None
-    preview: str | None
-    asks: dict[str, Any]
-    """Who approves, how many of them, up to which amount, and until when."""
-    votes: list[VoteForm]
-    approved: int
-    """Approvals that count so far, of the `quorum` in `asks`."""
-    round: int
-    changes: list[ChangeForm]
-    """Why the last decision became void."""
-    edited_by: str | None
-    replaces: str | None
-    replaced_by: str | None
-    calls: list[dict[str, Any]]
-    """Every call that one decision is about: its own, and those that joined it."""
-    joined: str | None
-    """The request that decides this one, while that waits."""
-
-
-class ApprovalList(BaseModel):
-    """What this principal may decide or asked for, oldest first."""
-
-    approvals: list[ApprovalForm]
-
-
-class DecidedForm(ApprovalForm):
-    """The request after the decision, and the outcome of its run if it went on."""
-
-    outcome: OutcomeForm | None
-    problem: ErrorBody | None
-    """Why the run could not go on although the decision is recorded."""
-
-
 class HandoffForm(BaseModel):
     """A question in a teammate's queue."""
 
@@ -278,22 +208,6 @@ class Question(BaseModel):
     agent: str | None = None
     conversation: str | None = None
     key: str | None = Field(default=None, description="The same key returns the same outcome.")
-
-
-class Verdict(BaseModel):
-    """What to decide."""
-
-    decision: Literal["approve", "deny"]
-    seen: str = Field(min_length=1, description="The digest that was looked at.")
-    reason: str = Field(default="", description="Required to deny.")
-
-
-class ChangeWanted(BaseModel):
-    """What to change."""
-
-    set: dict[str, Any] = Field(min_length=1, description="Argument -> its new value.")
-    seen: str = Field(min_length=1, description="The digest that was looked at.")
-    reason: str = ""
 
 
 def outcome_form(outcome: outcomes.Outcome) -> OutcomeForm:
@@ -360,24 +274,6 @@ def run_shown(view: RunView) -> RunShown:
 def story_form(story: Story) -> StoryForm:
     """Return a story in the form of the contract."""
     return StoryForm.model_validate(story_json(story))
-
-
-def approval_form(approval: ApprovalRecord) -> ApprovalForm:
-    """Return a request for a decision in the form of the contract."""
-    return ApprovalForm.model_validate(approval_json(approval))
-
-
-def decided_form(
-    approval: ApprovalRecord, outcome: outcomes.Outcome | None, problem: ErrorBody | None
-) -> DecidedForm:
-    """Return what became of a request after a decision."""
-    return DecidedForm.model_validate(
-        {
-            **approval_json(approval),
-            "outcome": outcome_form(outcome) if outcome else None,
-            "problem": problem,
-        }
-    )
 
 
 def handoff_form(handoff: Handoff) -> HandoffForm:

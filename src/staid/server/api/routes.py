@@ -7,8 +7,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 
 from staid.domain.call import ApprovalRecord
+from staid.domain.errors import StaidError
+from staid.project.deciding import FOUND
+from staid.server.api import approval_forms as approvals
 from staid.server.api import forms
-from staid.server.decision import decide, edit
+from staid.server.decision import decide, edit, settle, take_back
 from staid.server.desk import SignedIn
 from staid.server.problem import problem
 from staid.server.wanted import RunQuery
@@ -49,40 +52,69 @@ async def show_story(visit: SignedIn, run: str) -> forms.StoryForm:
 
 
 @router.get("/approvals")
-async def list_approvals(visit: SignedIn, state: str = "pending") -> forms.ApprovalList:
+async def list_approvals(visit: SignedIn, state: str = "pending") -> approvals.ApprovalList:
     """Return what waits for a decision; with `state=all` also what was decided."""
-    found = await visit.read(visit.reader.approvals, everything=state == "all")
-    return forms.ApprovalList(approvals=[forms.approval_form(each) for each in found])
+    found = await visit.read(visit.inbox.approvals, everything=state == "all")
+    doubts = await visit.read(visit.inbox.doubts)
+    return approvals.ApprovalList(
+        approvals=[approvals.approval_form(each) for each in found],
+        doubts=[approvals.call_form(each) for each in doubts],
+    )
 
 
 @router.get("/approvals/{approval}")
-async def show_approval(visit: SignedIn, approval: str) -> forms.ApprovalForm:
-    """Return one request with the digest that a decision has to name."""
-    return forms.approval_form((await visit.read(visit.reader.approval, approval)).approval)
+async def show_approval(visit: SignedIn, approval: str) -> approvals.ApprovalShown:
+    """Return one request with the digest that a decision has to name, and where it comes from."""
+    return approvals.approval_shown((await visit.read(visit.inbox.approval, approval)).card)
 
 
 @router.post("/approvals/{approval}/decide")
 async def decide_approval(
-    visit: SignedIn, approval: str, verdict: forms.Verdict
-) -> forms.DecidedForm:
+    visit: SignedIn, approval: str, verdict: approvals.Verdict
+) -> approvals.DecidedForm:
     """Approve or deny as the one who is signed in, and carry the run on."""
     result = await decide(
         visit, approval, verdict.decision, seen=verdict.seen, reason=verdict.reason
     )
-    told = problem(result.stuck) if result.stuck else None
-    stuck = forms.ErrorBody(code=told.code, message=told.message, hint=told.hint) if told else None
-    return forms.decided_form(result.approval, result.outcome, stuck)
+    return approvals.decided_form(result.approval, result.outcome, _stuck(result.stuck))
+
+
+def _stuck(error: StaidError | None) -> forms.ErrorBody | None:
+    told = problem(error) if error else None
+    return forms.ErrorBody(code=told.code, message=told.message, hint=told.hint) if told else None
 
 
 @router.post("/approvals/{approval}/edit")
 async def edit_approval(
-    visit: SignedIn, approval: str, change: forms.ChangeWanted
-) -> forms.ApprovalForm:
+    visit: SignedIn, approval: str, change: approvals.ChangeWanted
+) -> approvals.ApprovalForm:
     """Put a changed call in the place of one that waits; return the request it became, or it."""
     decided = await edit(visit, approval, change.set, seen=change.seen, reason=change.reason)
     if isinstance(decided.approval, ApprovalRecord):
-        return forms.approval_form(decided.approval)
-    return forms.approval_form((await visit.read(visit.reader.approval, approval)).approval)
+        return approvals.approval_form(decided.approval)
+    return approvals.approval_form(await visit.read(visit.inbox.request, approval))
+
+
+@router.get("/calls/{call}")
+async def show_call(visit: SignedIn, call: str) -> approvals.CallShown:
+    """Return one call, where its arguments come from, and whether it was taken back."""
+    view = await visit.read(visit.inbox.call, call)
+    return approvals.call_shown(view.record, view.card)
+
+
+@router.post("/calls/{call}/settle")
+async def settle_call(
+    visit: SignedIn, call: str, found: approvals.Finding
+) -> approvals.SettledForm:
+    """Say what became of a call in doubt, or of its undoing; its run goes on."""
+    result = await settle(visit, call, happened=FOUND[found.happened])
+    return approvals.settled_form(result.record, _stuck(result.stuck))
+
+
+@router.post("/calls/{call}/undo")
+async def undo_call(visit: SignedIn, call: str, wanted: approvals.UndoWanted) -> approvals.UndoForm:
+    """Take a done call back by its tool's own undo, at most once; say how that ended."""
+    return approvals.undo_form(await take_back(visit, call, reason=wanted.reason))
 
 
 @router.get("/handoffs")

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
-from staid.domain.canonical import Json, canonical
+from staid.domain.canonical import Json, canonical, decimal_text
+from staid.server.console.visible import Verbatim, harmless, visible
 from staid.server.desk import Visit, desk_of
 from staid.tracing.scale import placed
 from staid.tracing.waterfall import Span
@@ -55,19 +57,25 @@ def _environment() -> Environment:
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=harmless,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(
-        moment=moment,
-        machine=machine,
-        span=span,
-        argument=argument,
-        mark=mark,
-        briefly=briefly,
-        ticked=ticked,
-        took=took,
-    )
+    filters: dict[str, Callable[..., Any]] = {
+        "moment": moment,
+        "machine": machine,
+        "span": span,
+        "argument": argument,
+        "field": field,
+        "visible": visible,
+        "short": short,
+        "money": decimal_text,
+        "mark": mark,
+        "briefly": briefly,
+        "ticked": ticked,
+        "took": took,
+    }
+    environment.filters.update(filters)
     return environment
 
 
@@ -94,6 +102,16 @@ def span(value: timedelta) -> str:
 def argument(value: Json) -> str:
     """Return an argument of a call: texts as they are, everything else as canonical JSON."""
     return value if isinstance(value, str) else canonical(value)
+
+
+def field(value: Json) -> Verbatim:
+    """Return an argument as a form carries it: unchanged, so that what comes back is the same."""
+    return Verbatim(argument(value))
+
+
+def short(text: str) -> bool:
+    """Return whether a text fits into a headline."""
+    return len(text) <= 2 * HEADLINE and "\n" not in text.strip()
 
 
 def briefly(arguments: Mapping[str, Json]) -> str:

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import secrets
 from hashlib import sha256
-from typing import Annotated, Literal
+from typing import Annotated
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Form, Query, Request
 from starlette.responses import RedirectResponse, Response
 
-from staid.domain.call import ApprovalRecord
-from staid.domain.canonical import Json
 from staid.domain.errors import NotSignedIn, SignInLinkInvalid
 from staid.server.auth.cookie import drop_session, session_of, set_session
-from staid.server.console.pages import argument, bars, page
-from staid.server.decision import decide, edit
+from staid.server.console.pages import bars, page
 from staid.server.desk import SignedIn, desk_of
 from staid.server.insights import may_see
-from staid.server.problem import problem
 from staid.server.wanted import RunQuery
 
 router = APIRouter(include_in_schema=False)
@@ -117,56 +113,6 @@ async def story(request: Request, visit: SignedIn, run: str) -> Response:
     view = await visit.read(visit.reader.run, run)
     drawn = bars(view.story.spans)
     return page(request, "story.html", visit=visit, view=view, drawn=drawn)
-
-
-@router.get("/approvals")
-async def approvals(request: Request, visit: SignedIn, state: str = "pending") -> Response:
-    """Show the inbox; with `state=all` also what was decided."""
-    everything = state == "all"
-    found = await visit.read(visit.reader.approvals, everything=everything)
-    return page(request, "approvals.html", visit=visit, approvals=found, everything=everything)
-
-
-@router.get("/approvals/{approval}")
-async def approval(request: Request, visit: SignedIn, approval: str) -> Response:
-    """Show one request, and the form to decide it."""
-    view = await visit.read(visit.reader.approval, approval)
-    return page(request, "approval.html", visit=visit, view=view, item=view.approval, stuck=None)
-
-
-@router.post("/approvals/{approval}")
-async def decide_approval(
-    request: Request,
-    visit: SignedIn,
-    approval: str,
-    decision: Annotated[Literal["approve", "deny"], Form()],
-    seen: Annotated[str, Form(min_length=1)],
-    reason: Text = "",
-) -> Response:
-    """Decide, carry the run on, and show what became of it."""
-    result = await decide(visit, approval, decision, seen=seen, reason=reason)
-    if result.stuck is None:
-        return RedirectResponse(f"/approvals/{approval}", _SEE_OTHER)
-    view = await visit.read(visit.reader.approval, approval)
-    stuck = problem(result.stuck)
-    return page(request, "approval.html", visit=visit, view=view, item=view.approval, stuck=stuck)
-
-
-@router.post("/approvals/{approval}/edit")
-async def edit_approval(request: Request, visit: SignedIn, approval: str) -> Response:
-    """Put a changed call in the place of one that waits, and show the request it became."""
-    form = await request.form()
-    shown = (await visit.read(visit.reader.approval, approval)).approval.call.arguments
-    changes: dict[str, Json] = {
-        name: str(form[f"set.{name}"])
-        for name, value in shown.items()
-        if f"set.{name}" in form and form[f"set.{name}"] != argument(value)
-    }
-    reason, seen = str(form.get("reason", "")), str(form.get("seen", ""))
-    decided = await edit(visit, approval, changes, seen=seen, reason=reason)
-    now = decided.approval
-    found = now.id if isinstance(now, ApprovalRecord) else approval
-    return RedirectResponse(f"/approvals/{found}", _SEE_OTHER)
 
 
 @router.get("/handoffs")
