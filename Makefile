@@ -9,7 +9,7 @@ VIA ?= plain
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check lock fit-confidence bench bench-turn bench-grounding bench-store \
         bench-traces bench-gates prove-leaks prove-effects prove-journal peers peers-setup peers-effects \
-        bench-gate-cost agentdojo-setup bench-agentdojo docs clean
+        bench-gate-cost agentdojo-setup bench-agentdojo tau2-setup bench-tau2 docs clean
 
 help:  ## Show this menu
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -95,6 +95,15 @@ agentdojo-setup: .venv-agentdojo/.made  ## Create .venv-agentdojo with the outsi
 
 bench-agentdojo: agentdojo-setup  ## Tasks and attacks of AgentDojo through the gate, without a model
 	PYTHONPATH=src .venv-agentdojo/bin/python benchmarks/agentdojo_replay.py $(if $(WRITE),--write $(WRITE))
+
+.venv-tau2/.made: benchmarks/tau2-requirements.txt | setup
+	$(BIN)/uv pip install --quiet --no-deps --target .venv-tau2 -r benchmarks/tau2-requirements.txt
+	@touch $@
+
+tau2-setup: .venv-tau2/.made  ## Fetch the two databases of an outside benchmark of written policies
+
+bench-tau2: tau2-setup  ## Two written policies as rules: right writes, wrong ones, recorded conversations
+	$(BIN)/python benchmarks/tau2_replay.py --records .venv-tau2/tau2/data/tau2/domains $(if $(WRITE),--write $(WRITE))
 
 bench-gate-cost: .venv-effects-peers/.made  ## What one tool call costs at the gate, beside DBOS and LangGraph
 	$(BIN)/python benchmarks/gate_cost.py --write

@@ -169,8 +169,8 @@ def test_no_machine_paths(page: Path) -> None:
 
 def test_make_targets_exist(page: Path, root: Path) -> None:
     """Every `make TARGET` that a page shows is in the Makefile."""
-    targets = set(re.findall(r"(?m)^([a-z-]+):", (root / "Makefile").read_text("utf-8")))
-    named = set(re.findall(r"(?:`|^|\$ )make ([a-z-]+)", _text(page), flags=re.MULTILINE))
+    targets = set(re.findall(r"(?m)^([a-z0-9-]+):", (root / "Makefile").read_text("utf-8")))
+    named = set(re.findall(r"(?:`|^|\$ )make ([a-z0-9-]+)", _text(page), flags=re.MULTILINE))
     assert named <= targets
 
 
