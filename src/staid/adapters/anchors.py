@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
+from staid.adapters.appending import append_lines
 from staid.domain.errors.record import AnchorFailed, AnchorUnreadable
-from staid.tracing.anchor import Anchor, from_line, to_line
+from staid.tracing.anchor import Anchor, from_line, is_unfinished, to_line
 
 SECONDS = 10.0
 """How long a webhook may take."""
@@ -36,22 +36,21 @@ class FileAnchors:
     def write(self, anchor: Anchor) -> None:
         """Append an anchor; raise `AnchorFailed` when it is not on the disk."""
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-            try:
-                os.write(file, f"{to_line(anchor)}\n".encode())
-                os.fsync(file)
-            finally:
-                os.close(file)
+            append_lines(self._path, f"{to_line(anchor)}\n".encode())
         except OSError as error:
             raise AnchorFailed(target=f"file:{self._path}", detail=error.strerror) from error
 
     def read(self) -> Iterator[Anchor]:
-        """Give every anchor in order; raise `AnchorUnreadable` at the first line that is none."""
+        """Give every anchor in order; raise `AnchorUnreadable` at the first line that is none.
+
+        A line that a killed writer left unfinished told nothing yet, and is passed over: whoever
+        could put one in the place of an anchor could as well take the anchor away.
+        """
         try:
             with self._path.open("r", encoding="utf-8") as file:
                 for number, line in enumerate(file, 1):
-                    yield _anchor(self._path, number, line)
+                    if not is_unfinished(line):
+                        yield _anchor(self._path, number, line)
         except (OSError, UnicodeDecodeError) as error:
             detail = getattr(error, "strerror", None) or "it is not UTF-8"
             raise AnchorUnreadable(file=self._path, detail=detail) from error

@@ -13,6 +13,7 @@ import typer
 from staid.cli import output
 from staid.cli.ask import AsOption, GroupsOption, groups_of
 from staid.cli.provenance import provenance_lines, tokens_of
+from staid.cli.readers import note_reading
 from staid.domain.call import ApprovalRecord, CallRecord, CallState
 from staid.domain.canonical import Json, canonical, decimal_text
 from staid.domain.errors import UsageInvalid
@@ -46,12 +47,13 @@ def list_approvals(
     wanted = _states(state)
     ledger = output.project().wiring.ledger
     ledger.sweep()
-    found: list[dict[str, Any]] = [
-        approval_json(a) for each in wanted for a in ledger.approvals(each)
-    ]
-    if CallState.IN_DOUBT in wanted or None in wanted:
-        lost = ledger.in_state(CallState.IN_DOUBT)
-        found += [call_json(record) for record in lost if record.approval is None]
+    requests = [request for each in wanted for request in ledger.approvals(each)]
+    doubts = CallState.IN_DOUBT in wanted or None in wanted
+    lost = [r for r in ledger.in_state(CallState.IN_DOUBT) if r.approval is None] if doubts else []
+    runs = [run for request in requests for run in request.runs]
+    note_reading("cli approvals list", *runs, *(record.call.run for record in lost))
+    found: list[dict[str, Any]] = [approval_json(request) for request in requests]
+    found += [call_json(record) for record in lost]
     rows = [(a["id"], a["state"], a["tool"], canonical(a["arguments"]), a["rule"]) for a in found]
     output.emit(
         {"approvals": found},
@@ -80,10 +82,13 @@ def show(approval: Approval, as_: AsOption = "") -> None:
     reader = tokens_of(as_)
     if approval.startswith("cal_"):
         record = ledger.get(CallId(approval))
+        note_reading("cli approvals show", record.call.run)
         card = call_card(output.project(), record.call, reader)
         output.emit(call_card_json(record, card), lambda: [*_call_lines(record), *_told(card)])
         return
     shown = card_of(output.project(), ledger.approval(ApprovalId(approval)), reader)
+    added = [each.record.call.run for each in shown.adding_up]
+    note_reading("cli approvals show", *shown.approval.runs, *added)
     output.emit(card_json(shown), lambda: [*_lines(shown.approval), *_card_lines(shown)])
 
 

@@ -9,6 +9,7 @@ import typer
 
 from staid.cli import output
 from staid.cli.ask import AsOption
+from staid.cli.readers import note_reading
 from staid.domain.errors import HandoffAnswered, HandoffNotFound, UsageInvalid
 from staid.domain.events import Content, Event, EventKind
 from staid.domain.label import Label
@@ -28,6 +29,7 @@ def list_handoffs(
     found = output.project().wiring.records.handoffs(
         state=None if state == "all" else state, limit=limit
     )
+    note_reading("cli handoffs list", *(h.run for h in found))
     rows = [(h.id, h.state, h.reason, h.asker, h.question) for h in found]
     output.emit(
         {"handoffs": [_json(h) for h in found]},
@@ -74,7 +76,9 @@ def gaps(limit: Annotated[int, typer.Option(min=1)] = 10) -> None:
         for term in set(terms(handoff.question)):
             asked[term].append(handoff)
     counts = Counter({term: len(who) for term, who in asked.items()})
-    top = [(t, n, asked[t][0].question) for t, n in counts.most_common(limit) if n > 1]
+    shown = [(t, n, asked[t][0]) for t, n in counts.most_common(limit) if n > 1]
+    note_reading("cli gaps", *(example.run for _, _, example in shown))
+    top = [(topic, number, example.question) for topic, number, example in shown]
     output.emit(
         {"gaps": [{"topic": t, "handoffs": n, "example": q} for t, n, q in top]},
         output.table(("topic", "hand-offs", "for example"), top)

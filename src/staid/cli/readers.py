@@ -11,7 +11,9 @@ from staid.store.readings import Reading
 
 def note_reading(surface: str, *runs: str) -> None:
     """Record that the operator reads these runs; where that fails, say so and go on."""
-    error = told_reading(output.project(), runs, surface)
+    if not runs:
+        return
+    error = told_reading(output.project(), list(dict.fromkeys(runs)), surface)
     if error is not None:
         output.say(f"This reading could not be recorded ({error.code}): {error.message}")
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from staid.cli import output
+from staid.cli.readers import note_reading
 from staid.domain.call import Ruling
 from staid.domain.errors import UsageInvalid
 from staid.project.replaying import Replayed, Replays, Summary, Told, Wanted, moment
@@ -70,7 +71,9 @@ def replay(  # noqa: PLR0913 - one option for each thing that can be changed
     if run is None:
         _every(replays, wanted, since)
     else:
-        _one(_run(replays.one(run)), wanted)
+        replayed = _run(replays.one(run))
+        note_reading("cli replay", run)
+        _one(replayed, wanted)
 
 
 def _check(run: str | None, *, all_: bool, since: str | None, now: dict[str, str | None]) -> None:
@@ -114,6 +117,7 @@ def _one(replayed: Replayed, wanted: Wanted) -> None:
 def _every(replays: Replays, wanted: Wanted, since: str | None) -> None:
     with output.progress("replaying", None) as advance:
         summary = _run(replays.every(moment(since) if since else None, advance))
+    note_reading("cli replay", *(replayed.run for replayed in summary.changed))
     shape = exact_json if wanted.nothing else changed_json
     value = {
         "runs": summary.runs,

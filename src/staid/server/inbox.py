@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from staid.domain.call import ApprovalRecord, CallRecord, CallState, UndoState
+from staid.domain.call import ApprovalRecord, CallRecord, CallState, ToolCall, UndoState
 from staid.domain.errors import ApprovalNotFound, CallNotFound
 from staid.domain.ids import ApprovalId, CallId
 from staid.domain.principal import Principal
@@ -63,7 +63,9 @@ class Inbox:
         ledger.sweep()
         states = [None] if everything else [CallState.PENDING, CallState.IN_DOUBT]
         found = (a for state in states for a in ledger.approvals(state) if self._concerned(a))
-        return [self._theirs(each) for each in found]
+        shown = [self._theirs(each) for each in found]
+        self._reader.note_list(call for each in shown for call in _calls(each))
+        return shown
 
     def doubts(self) -> list[CallRecord]:
         """Return what this principal may settle and no request in doubt stands for, oldest first.
@@ -73,17 +75,20 @@ class Inbox:
         ledger = self._project.wiring.ledger
         lost = [r for r in ledger.in_state(CallState.IN_DOUBT) if r.approval is None]
         lost += [ledger.get(each.call) for each in ledger.undos(UndoState.IN_DOUBT)]
-        return [record for record in lost if self._may_settle(record)]
+        shown = [record for record in lost if self._may_settle(record)]
+        self._reader.note_list(record.call for record in shown)
+        return shown
 
     def approval(self, approval: str) -> ApprovalView:
         """Return one request; raise `ApprovalNotFound` also where it concerns others alone."""
         project, me = self._project, self._principal
         found = self.request(approval)
         refused = objection(project, me, found)
-        for run in found.runs[1:] if refused is None else ():
-            self._reader.note(project.wiring.records.run(run))
+        card = card_of(project, found, me.tokens, whole=refused is None)
+        added = (each.record.call for each in card.adding_up)
+        self._reader.note([*_calls(card.approval), *added])
         return ApprovalView(
-            card_of(project, found, me.tokens, whole=refused is None),
+            card,
             refused,
             only_denies(project, me, found),
             aftermath(project, me, found.call.id, found),
@@ -102,7 +107,7 @@ class Inbox:
     def call(self, call: str) -> CallView:
         """Return one call; raise `CallNotFound` also where it concerns others alone."""
         record = self.record(call)
-        self._reader.note(self._project.wiring.records.run(record.call.run))
+        self._reader.note([record.call])
         card = call_card(self._project, record.call, self._principal.tokens)
         asked = self._asked(record)
         return CallView(
@@ -133,3 +138,8 @@ class Inbox:
         """Return a request without what joined it where this principal does not decide it."""
         refused = objection(self._project, self._principal, approval)
         return replace(approval, members=()) if approval.members and refused else approval
+
+
+def _calls(approval: ApprovalRecord) -> list[ToolCall]:
+    """Return every call that a request shows, its own first."""
+    return [each.call for each in (approval, *approval.members)]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
+from weakref import WeakKeyDictionary
 
 from staid.access.evaluate import permits
+from staid.domain.call import ToolCall
 from staid.domain.errors import (
     RunNotFound,
     StaidError,
@@ -45,6 +47,10 @@ _DERIVED = frozenset(
 """What may carry words of the passages: readable only while all of them are."""
 _MEASURED = frozenset({EventKind.RETRIEVAL_DONE, EventKind.FLOOR_COMPARED})
 """Facts without a text that still say something about the passages."""
+
+
+_listed: WeakKeyDictionary[Project, dict[str, set[tuple[str, str]]]] = WeakKeyDictionary()
+"""Hour -> who at which surface had which run in a list: recorded already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +92,7 @@ class Reader:
         self._project = project
         self._principal = principal
         self._surface = surface
+        self._seat = f"{surface} {principal.token}"
 
     # --- runs ------------------------------------------------------------------------------
 
@@ -130,25 +137,40 @@ class Reader:
     def behind(self, run: str) -> RunView | None:
         """Return the run behind a request that concerns this principal; None where there is none.
 
-        Reading somebody else's is recorded.
+        To be called after `note`.
         """
         try:
-            view = self._view(run)
+            return self._view(run)
         except RunNotFound:
             return None
-        self.note(view.record)
-        return view
 
-    def note(self, record: RunRecord) -> None:
-        """Record that this principal reads a run, unless it asked for it; before any is shown."""
-        if record.asker != self._principal.token:
-            self._record_reading(record.run)
+    def note(self, calls: Iterable[ToolCall]) -> None:
+        """Record that this principal reads these calls, but its own; before any is shown."""
+        runs = self._others(calls)
+        if runs:
+            self._record_reading(*sorted(runs))
 
-    def _record_reading(self, run: str) -> None:
+    def note_list(self, calls: Iterable[ToolCall]) -> None:
+        """Record what a list shows of others' runs, once an hour for each reader and run."""
+        hour = f"{self._project.wiring.clock.now():%Y-%m-%dT%H}"
+        known = _listed.setdefault(self._project, {})
+        if hour not in known:
+            known.clear()
+        seen = known.setdefault(hour, set())
+        fresh = sorted(self._others(calls) - {run for seat, run in seen if seat == self._seat})
+        if fresh:
+            self._record_reading(*fresh)
+            seen.update((self._seat, run) for run in fresh)
+
+    def _others(self, calls: Iterable[ToolCall]) -> set[str]:
+        return {call.run for call in calls if call.subject != self._principal.token}
+
+    def _record_reading(self, *runs: str) -> None:
+        """Record that this principal reads others' runs, before anything of them is shown."""
         try:
-            readings(self._project).record([run], self._principal.token, self._surface)
+            readings(self._project).record(runs, self._principal.token, self._surface)
         except StaidError as error:
-            raise ReadingUnrecorded(run=run) from error
+            raise ReadingUnrecorded(run=", ".join(runs)) from error
 
     def _view(self, run: str) -> RunView:
         records = self._project.wiring.records

@@ -24,9 +24,25 @@ class Anchor:
     """When it was told, RFC 3339 in UTC."""
 
 
+_BEGIN = '{"at": "'
+"""What every line of an anchor begins with."""
+
+
 def to_line(anchor: Anchor) -> str:
     """Return an anchor as one line of JSON."""
     return json.dumps(asdict(anchor), sort_keys=True)
+
+
+def is_unfinished(line: str) -> bool:
+    """Tell whether a line is the beginning of an anchor whose writer was killed."""
+    begun = line.rstrip("\n")
+    if not (begun.startswith(_BEGIN) or _BEGIN.startswith(begun)):
+        return False
+    try:
+        json.loads(begun)
+    except ValueError:
+        return True
+    return False
 
 
 def from_line(line: str) -> Anchor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +11,8 @@ import pytest
 from staid.domain.errors import StoreReadOnly
 from staid.project.privacy import readings
 from staid.store.readings import SqlReadings
+
+PAGE = Path(__file__).parents[3] / "docs" / "reference" / "readings.md"
 
 
 def found(office: Any, run: str) -> list[tuple[str, str]]:
@@ -53,3 +57,35 @@ def test_unrecorded_means_unseen(office: Any, monkeypatch: pytest.MonkeyPatch) -
         assert "ST-538" in answer.text
         assert "240" not in answer.text
     assert office.signed_in("user:ada").get(f"/api/runs/{run}").status_code == 200
+
+
+def test_a_list_is_recorded_once_an_hour(office: Any) -> None:
+    """An inbox that stays open leaves one reading an hour; one's own requests leave none."""
+    request = office.pending("user:ada")
+    run = request["run"]
+    ada, lead = office.signed_in("user:ada"), office.signed_in("user:lead")
+    for _ in range(3):
+        assert request["id"] in ada.get("/api/approvals").text
+        assert request["id"] in lead.get("/api/approvals").text
+    assert found(office, run) == [("user:lead", "api")]
+    lead.get("/approvals")
+    assert found(office, run) == [("user:lead", "api"), ("user:lead", "console")]
+    office.clock.forward(hours=1)
+    lead.get("/api/approvals?state=all")
+    assert found(office, run)[2:] == [("user:lead", "api")]
+    assert office.project.wiring.journal.verify() == []
+
+
+def test_every_address_that_shows_content_records_it(office: Any) -> None:
+    """Each address of the row in the reference is asked by an approver, and each leaves a fact."""
+    lines = [line for line in PAGE.read_text("utf-8").splitlines() if line[:2] == "| "]
+    paths = re.findall(r"`GET ([^`]+)`", lines[1].split("|")[3])
+    assert len(paths) == 10
+    request = office.pending("user:ada")
+    call = request["calls"][0]["call"]
+    shown = {"run": request["run"], "approval": request["id"], "call": call}
+    lead = office.signed_in("user:lead")
+    for number, path in enumerate(paths, 1):
+        answer = lead.get(path.format(**shown))
+        assert answer.status_code == 200
+        assert len(found(office, request["run"])) == number

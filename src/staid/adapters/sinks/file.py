@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from staid.adapters.appending import append_lines
 from staid.domain.canonical import canonical
 from staid.domain.errors import SinkCannot, SinkUnreachable
 from staid.domain.exports import Delivery, Score, Seen, WireSpan
@@ -15,7 +15,8 @@ from staid.domain.exports import Delivery, Score, Seen, WireSpan
 class FileSink:
     """Appends one line for each span and score; on disk when a call returns.
 
-    A repeat after a crash appends lines again under the same ids: readers keep the first.
+    A repeat after a crash appends lines again under the same ids: readers keep the first. A line
+    that a crash cut off stands alone and is no JSON: readers skip it, for its run comes again.
     """
 
     reads_back = False
@@ -48,10 +49,6 @@ class FileSink:
     def _append(self, lines: Sequence[Mapping[str, object]]) -> None:
         text = "".join(f"{canonical(line)}\n" for line in lines)
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with self._path.open("a", encoding="utf-8", errors="replace") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
+            append_lines(self._path, text.encode("utf-8", errors="replace"))
         except OSError as error:
             raise SinkUnreachable(sink=self.name, detail=str(error)) from error
