@@ -13,7 +13,7 @@ from staid.cli import output
 from staid.domain.errors import ChaosImpossible, ChaosNotMeant, ToolUnknown
 
 if TYPE_CHECKING:
-    from staid.testing.own_handler import Count, Shot
+    from staid.testing.own_handler import Count, Shot, UndoShot
 
 
 def chaos(
@@ -30,10 +30,11 @@ def chaos(
 ) -> None:
     """Kill -9 the process around a tool's own handler at every point, and count its effects.
 
-    On a scratch store of the project's engine. Exit code 1 where a call took effect twice, or
-    `reconcile` said something else than what happened.
+    On a scratch store of the project's engine. A tool that has an `undo` is also killed while it
+    takes calls back. Exit code 1 where anything happened twice, or is recorded otherwise than it
+    happened, or `reconcile` said something else than what happened.
     """
-    from staid.testing.own_handler import SHOTS, Target, shoot
+    from staid.testing.own_handler import SHOTS, UNDO_SHOTS, Target, shoot
 
     project = output.project()
     found = project.tools.get(tool)
@@ -41,19 +42,23 @@ def chaos(
         raise ToolUnknown(tool=tool)
     if found.in_agent:
         raise ChaosImpossible(tool=tool, detail="only the process of its agent can carry it out")
-    calls = len(SHOTS) * trials
+    calls = (len(SHOTS) + (len(UNDO_SHOTS) if found.undo else 0)) * trials
     if not really:
         raise ChaosNotMeant(tool=tool, calls=calls)
     target = Target(found, _arguments(tool, arguments), _count(tool, count))
     with output.progress("Killing", calls) as note:
-        shots = shoot(target, project.settings.store_url(), trials, note)
+        shots, undone = shoot(target, project.settings.store_url(), trials, note)
     first = shots[0]
     if first.state != "done":
         detail = f"unkilled it ends as {first.state}: {first.error}"
         raise ChaosImpossible(tool=tool, detail=detail)
-    bad = [shot for shot in shots if shot.broken or shot.lied]
-    output.emit(_told(tool, shots, bad), [*_table(shots), "", *output.paragraph(_verdict(shots))])
-    if bad:
+    ok = not any(shot.broken or shot.lied for shot in shots)
+    ok = ok and not any(shot.broken for shot in undone)
+    lines = [*_table(shots), "", *output.paragraph(_verdict(shots))]
+    if undone:
+        lines += ["", *_undo_table(undone), "", *output.paragraph(_undo_verdict(undone))]
+    output.emit(_told(tool, shots, undone, ok=ok), lines)
+    if not ok:
         raise typer.Exit(1)
 
 
@@ -105,13 +110,38 @@ def _verdict(shots: Sequence[Shot]) -> str:
     return f"{once} reconcile told the truth."
 
 
-def _told(tool: str, shots: Sequence[Shot], bad: Sequence[Shot]) -> dict[str, Any]:
+def _undo_table(undone: Sequence[UndoShot]) -> list[str]:
+    rows = [
+        (
+            shot.point or "(nobody killed)",
+            shot.times,
+            shot.state,
+            "TWICE" if shot.times > 1 else "UNTRUE" if shot.broken else "ok",
+        )
+        for shot in undone
+    ]
+    return output.table(("undo killed at", "undone", "state", ""), rows)
+
+
+def _undo_verdict(undone: Sequence[UndoShot]) -> str:
+    if broken := sum(shot.broken for shot in undone):
+        return f"{broken} of {len(undone)} were taken back twice or are recorded untruly."
+    doubt = sum(shot.state == "in_doubt" for shot in undone)
+    return (
+        f"No call of {len(undone)} was taken back twice; of {doubt} nobody knows whether it was,"
+        " which a person settles."
+    )
+
+
+def _told(
+    tool: str, shots: Sequence[Shot], undone: Sequence[UndoShot], *, ok: bool
+) -> dict[str, Any]:
     return {
         "tool": tool,
         "calls": len(shots),
         "most_effects": max(shot.effects for shot in shots),
         "lies": sum(shot.lied for shot in shots),
-        "ok": not bad,
+        "ok": ok,
         "shots": [
             {
                 "point": shot.point or None,
@@ -121,5 +151,9 @@ def _told(tool: str, shots: Sequence[Shot], bad: Sequence[Shot]) -> dict[str, An
                 "lied": shot.lied,
             }
             for shot in shots
+        ],
+        "undo": [
+            {"point": shot.point or None, "undone": shot.times, "state": shot.state}
+            for shot in undone
         ],
     }

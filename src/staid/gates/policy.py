@@ -22,6 +22,7 @@ from staid.domain.demand import Terms
 from staid.gates.breaker import Standing
 from staid.gates.budget import Draw, Slot, Totals
 from staid.gates.expression.scope import Facts
+from staid.gates.hung import hung_rule
 from staid.gates.params import MOST, Invalid, canonical_arguments
 from staid.gates.rules import NO_POLICY, Policy, Said, ToolRules
 from staid.gates.steps import steps
@@ -35,6 +36,7 @@ _STAGES = (
     "kill_switch",
     "allowlist",
     "breaker",
+    "hung",
     "schema",
     "constraint",
     "budget",
@@ -59,6 +61,8 @@ class Snapshot:
     """Running totals without this call; a slot that is missing denies."""
     circuit: Standing | None = None
     """What the tool's circuit breaker says; None where it was not asked."""
+    hung: int = 0
+    """How many handlers of the tool still run here although their time was up."""
     policy: str = ""
     """Version of the policy that rules; an approval is bound to it."""
     groups: frozenset[str] = frozenset()
@@ -78,6 +82,7 @@ class Snapshot:
             "totals": [[*slot, decimal_text(total)] for slot, total in sorted(self.totals.items())],
             "circuit": self.circuit.as_json() if self.circuit else None,
             "policy": self.policy,
+            **({"hung": self.hung} if self.hung else {}),
             **({"groups": sorted(self.groups)} if self.groups else {}),
             **({"now": timestamp(self.now)} if self.now is not None else {}),
             **({"origins": dict(self.origins)} if self.origins else {}),
@@ -92,6 +97,7 @@ class Snapshot:
             stopped=frozenset(value["stopped"]),
             totals={(budget, key): Decimal(total) for budget, key, total in value["totals"]},
             circuit=Standing.from_json(value["circuit"]) if value.get("circuit") else None,
+            hung=value.get("hung", 0),
             policy=value.get("policy", ""),
             groups=frozenset(value.get("groups", ())),
             now=datetime.fromisoformat(value["now"]) if value.get("now") else None,
@@ -229,7 +235,7 @@ def _rulings(prepared: Prepared, snapshot: Snapshot, said: Iterable[Said]) -> li
     if prepared.fault is not None:
         found.append(prepared.fault)
     if tool is not None:
-        found.append(_breaker(tool, snapshot.circuit))
+        found += [_breaker(tool, snapshot.circuit), hung_rule(tool.name, snapshot.hung)]
     if tool is not None and params is not None:
         found += [_constraint(one, params) for one in tool.constraints]
         found += [_budget(draw, snapshot.totals) for draw in prepared.draws]
@@ -246,13 +252,14 @@ def _same_policy(prepared: Prepared, snapshot: Snapshot) -> Ruling | None:
     return Ruling(Severity.DENY, "policy", "The policy that has to rule on this is not at hand.")
 
 
-def still_permits(prepared: Prepared, stopped: frozenset[str]) -> Ruling:
+def still_permits(prepared: Prepared, stopped: frozenset[str], hung: int = 0) -> Ruling:
     """Return the ruling of the hard bounds alone, asked again right before execution.
 
     Budgets were reserved and the approval was given; a bound tightened meanwhile still holds.
     """
     tool, params = prepared.tool, prepared.params
     found = [_kill_switch(prepared.name, Snapshot(frozenset(), stopped)), prepared.fault]
+    found.append(hung_rule(prepared.name, hung))
     if tool is not None and params is not None:
         found += [_constraint(one, params) for one in tool.constraints]
     return most_severe(ruling for ruling in found if ruling is not None)

@@ -18,7 +18,7 @@ from staid.domain.call import (
     UndoState,
 )
 from staid.domain.canonical import Json
-from staid.domain.errors import AskerUnknown, RunBusy
+from staid.domain.errors import AskerUnknown, RunBusy, UndoUnprobed
 from staid.domain.events import EventKind
 from staid.domain.ids import ApprovalId, CallId
 from staid.domain.outcome import Outcome
@@ -194,7 +194,7 @@ async def settle_doubt(
 
     `approval` is the request's id, or the id of a call that nobody was asked about. `happened` None
     asks the system behind again, by the tool's probe; where it cannot tell, it stays in doubt.
-    Raises `ApproverNotAllowed`, `CallMoved`, `ApprovalNotFound`, `CallNotFound`.
+    Raises `ApproverNotAllowed`, `CallMoved`, `ApprovalNotFound`, `CallNotFound`, `UndoUnprobed`.
     """
     wiring = project.wiring
     off_loop = wiring.parts.off_loop
@@ -203,6 +203,8 @@ async def settle_doubt(
     may = approvers_of(project, found.call.tool)
     if happened is None:
         await off_loop(_check_person, project, found.call.id, who.principal, may)
+        if await off_loop(undo_in_doubt, project, found.call.id):
+            raise UndoUnprobed(call=found.call.id)
         if (await wiring.gate.reconcile(found.call.id)).state is CallState.IN_DOUBT:
             return Decided(found, None)
     elif await off_loop(undo_in_doubt, project, found.call.id):

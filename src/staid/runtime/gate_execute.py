@@ -32,7 +32,7 @@ from staid.gates.policy import (
 from staid.gates.tool import Call, Tool
 from staid.runtime.gate_parts import GateParts
 from staid.runtime.gate_witness import read
-from staid.runtime.handlers import invoke, settlement_of
+from staid.runtime.handlers import abandon, hung, invoke, settlement_of
 
 
 class Executions(GateParts):
@@ -58,7 +58,8 @@ class Executions(GateParts):
         if tool is None:
             raise ToolUnknown(tool=asked.tool)
         prepared = prepare(asked.tool, tool, asked.arguments, asked.subject, asked.agent)
-        bounds = still_permits(prepared, await asyncio.to_thread(self._stopped))
+        stopped = await asyncio.to_thread(self._stopped)
+        bounds = still_permits(prepared, stopped, hung(tool.name))
         lease = self._lease()
         try:
             if bounds.severity is Severity.DENY:
@@ -111,6 +112,7 @@ class Executions(GateParts):
             if tool.effect is Effect.READ:
                 task.cancel()
             else:
+                abandon(tool.name, task)
                 task.add_done_callback(lambda done: self._settle_late(record, lease, tool, done))
         return await asyncio.to_thread(self._settle, record, lease, settlement)
 

@@ -34,6 +34,7 @@ from staid.gates.provenance import Texts, Traced, origins, trace, unknown
 from staid.gates.tool import Tool
 from staid.runtime.gate_execute import Executions
 from staid.runtime.gate_witness import witnessed
+from staid.runtime.handlers import hung
 from staid.runtime.records import looked_up
 
 
@@ -150,6 +151,7 @@ class Proposing(Executions):
         return Snapshot(
             proposer.allowed,
             await self._stopped_for(tool),
+            hung=hung(tool.name) if tool else 0,
             policy=self._policy.version,
             groups=proposer.principal.groups,
             now=self._clock.now(),

@@ -11,12 +11,13 @@ from staid.domain.call import (
 )
 from staid.domain.ids import CallId
 from staid.gates.approval import Move
+from staid.gates.hung import MOST_HUNG
 from staid.gates.ledger import Lease, Settlement, Swept
 from staid.gates.policy import (
     prepare,
 )
 from staid.runtime.gate_execute import Executions, told
-from staid.runtime.handlers import called
+from staid.runtime.handlers import called, hung
 
 
 class Sweeping(Executions):
@@ -31,16 +32,20 @@ class Sweeping(Executions):
     async def reconcile(self, call: str) -> CallRecord:
         """Ask the system behind whether a call in doubt happened; settle it only on a clear answer.
 
-        A probe that is missing, raises or answers anything but True or False leaves it in doubt.
+        A probe that is missing, raises, takes longer than the tool's time-out or answers anything
+        but True or False leaves it in doubt.
         """
         record = await asyncio.to_thread(self._ledger.get, CallId(call))
         tool = self._tools.get(record.call.tool)
         if record.state is not CallState.IN_DOUBT or tool is None or tool.reconcile is None:
             return record
+        if hung(tool.name) >= MOST_HUNG:  # one more probe would only hang, too
+            return record
         asked = record.call
         prepared = prepare(asked.tool, tool, asked.arguments, asked.subject, asked.agent)
         try:
-            answer = await called(tool.reconcile, prepared.params, told(asked))
+            async with asyncio.timeout(tool.timeout.total_seconds()):
+                answer = await called(tool.name, tool.reconcile, prepared.params, told(asked))
         except Exception:  # noqa: BLE001 - a probe that fails knows nothing
             return record
         if not isinstance(answer, bool):

@@ -15,7 +15,7 @@ from staid.gates.ledger import Lease
 from staid.gates.policy import prepare
 from staid.gates.tool import Tool
 from staid.runtime.gate_execute import Executions, told
-from staid.runtime.handlers import called, settlement_of
+from staid.runtime.handlers import abandon, called, settlement_of
 
 
 class Undoing(Executions):
@@ -56,10 +56,11 @@ class Undoing(Executions):
             reason=reason,
             via=via,
         )
-        work = called(tool.undo, prepared.params, told(record.call, record.result))
+        work = called(tool.name, tool.undo, prepared.params, told(record.call, record.result))
         task = self._keep(work)
         await self._wait(task, tool, lease, lambda: self._ledger.beat_undo(call, lease))
         if not task.done():
+            abandon(tool.name, task)
             task.add_done_callback(lambda done: self._undone_late(record, lease, tool, done))
         settlement = settlement_of(task, tool)
         return await asyncio.to_thread(self._ledger.settle_undo, call, lease.executor, settlement)

@@ -62,7 +62,7 @@ async def _asked(
         # A copy: what looks at the arguments must not change what runs.
         params = prepared.params.model_copy(deep=True)
         async with asyncio.timeout(tool.timeout.total_seconds()):
-            return words(await called(function, params))
+            return words(await called(tool.name, function, params))
     except Exception as error:  # noqa: BLE001 - whatever it raises, nobody knows the answer
         failed.append((part, type(error).__name__))
         return None

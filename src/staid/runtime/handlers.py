@@ -18,19 +18,42 @@ from staid.gates.breaker import Ended
 from staid.gates.ledger import Settlement
 from staid.gates.tool import Call, Tool, recorded
 
+_abandoned: dict[str, set[object]] = {}
+"""By tool; a set is changed in one step, so it takes no lock that a fork could inherit held."""
+
+
+def hung(tool: str) -> int:
+    """Return how much of a tool's code runs on in this process though nobody waits for it."""
+    return len(_abandoned.get(tool, ()))
+
+
+def abandon(tool: str, running: asyncio.Task[object] | Future[object]) -> None:
+    """Count what nobody waits for any more among what hangs, until it ends."""
+    held = _abandoned.setdefault(tool, set())
+    held.add(running)
+    running.add_done_callback(held.discard)
+
 
 async def invoke(tool: Tool, params: BaseModel, call: Call) -> object:
     """Run a tool's handler to its end."""
     if tool.takes_call:
-        return await called(tool.handler, params, call)
-    return await called(tool.handler, params)
+        return await called(tool.name, tool.handler, params, call)
+    return await called(tool.name, tool.handler, params)
 
 
-async def called(function: Callable[..., object], *arguments: object) -> object:
-    """Call a function of the tool's author: async ones here, sync ones in a thread of their own."""
+async def called(tool: str, function: Callable[..., object], *arguments: object) -> object:
+    """Call a function of a tool's author: async ones here, sync ones in a thread of their own.
+
+    A thread whose caller gives up runs on, and counts as `hung` until it ends.
+    """
     if inspect.iscoroutinefunction(function):
         return await function(*arguments)
-    value = await asyncio.wrap_future(_in_thread(function, *arguments))
+    running = _in_thread(function, *arguments)
+    try:
+        value = await asyncio.wrap_future(running)
+    except asyncio.CancelledError:
+        abandon(tool, running)
+        raise
     return await value if inspect.isawaitable(value) else value
 
 

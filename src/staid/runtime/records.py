@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import replace
 
 from pydantic import BaseModel
@@ -11,7 +10,7 @@ from pydantic import BaseModel
 from staid.domain.call import Severity
 from staid.domain.canonical import Json
 from staid.gates.policy import Prepared, Snapshot, most_severe, rulings
-from staid.gates.tool import recorded
+from staid.gates.tool import Tool, recorded
 from staid.runtime.handlers import called
 
 
@@ -28,7 +27,7 @@ async def looked_up(prepared: Prepared, snapshot: Snapshot) -> Snapshot:
     if not wanted or _denied(prepared, snapshot):
         return snapshot
     limit, params = tool.timeout.total_seconds(), prepared.params
-    found = await asyncio.gather(*(_record(tool.lookups[n], params, limit) for n in wanted))
+    found = await asyncio.gather(*(_record(tool, n, params, limit) for n in wanted))
     known = {name: one[0] for name, one in zip(wanted, found, strict=True) if one is not None}
     return replace(snapshot, records=known)
 
@@ -38,12 +37,11 @@ def _denied(prepared: Prepared, snapshot: Snapshot) -> bool:
     return most_severe(rulings(bare, snapshot)).severity is Severity.DENY
 
 
-async def _record(
-    lookup: Callable[..., object], params: BaseModel, limit: float
-) -> tuple[Json] | None:
+async def _record(tool: Tool, name: str, params: BaseModel, limit: float) -> tuple[Json] | None:
     try:
         async with asyncio.timeout(limit):
             # A copy: a look-up that changes what it looks at must not change what runs.
-            return (recorded(await called(lookup, params.model_copy(deep=True))),)
+            found = await called(tool.name, tool.lookups[name], params.model_copy(deep=True))
+            return (recorded(found),)
     except Exception:  # noqa: BLE001 - whatever a look-up raises, the record is not known
         return None

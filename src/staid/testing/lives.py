@@ -18,7 +18,7 @@ from typing import Any, Literal, overload
 from pydantic import BaseModel, Field
 from sqlalchemy import bindparam, select, update
 
-from staid.domain.call import CallState
+from staid.domain.call import CallState, UndoState
 from staid.domain.canonical import Json
 from staid.domain.errors import StaidError
 from staid.domain.events import Event
@@ -46,6 +46,8 @@ from staid.testing.kill import (
     probe_of,
 )
 
+LEAD = Principal("local", "user", "lead")
+"""Who decides, and takes back."""
 _played = count()
 _living: ContextVar[Life] = ContextVar("staid_living")
 """Whose call a tool carries out: tools and agents are made once in a process, for every life."""
@@ -223,6 +225,7 @@ class Life:
             "execute": self._execute,
             "approve": partial(self._decide, "approve"),
             "deny": partial(self._decide, "deny"),
+            "undo": self._undo,
         }
 
     async def _live(self) -> None:
@@ -260,13 +263,22 @@ class Life:
     async def _decide(self, decision: Literal["approve", "deny"]) -> None:
         record = self._record()
         if record is not None and record.approval is not None:
-            lead = Principal("local", "user", "lead")
-            await self._coded(self.gate.decide(record.approval, lead, decision))
+            await self._coded(self.gate.decide(record.approval, LEAD, decision))
 
     async def _execute(self) -> None:
         record = self._record()
         if record is not None:
             await self._coded(self.gate.execute(record.call))
+
+    async def _undo(self) -> None:
+        record = self._record()
+        if record is not None:
+            await self._coded(self.gate.undo(record.call, LEAD, reason="wrong customer"))
+
+    def _begun(self) -> UndoState | None:
+        record = self._record()
+        begun = self._ledger.undo_of(record.call) if record else None
+        return begun.state if begun else None
 
     async def _coded(self, work: Any) -> None:  # noqa: ANN401 - any coroutine
         try:

@@ -9,16 +9,14 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 
 from staid.domain.call import UndoState
-from staid.domain.principal import Principal
 from staid.gates.approval import Move
 from staid.gates.budget import Budget
 from staid.gates.ledger import Settlement
 from staid.gates.tool import Call, Tool
 from staid.store.engine import Store
 from staid.testing.kill import EffectFile, Job, Report
-from staid.testing.lives import Life, Refund, die, life
+from staid.testing.lives import LEAD, Life, Refund, die, life
 
-LEAD = Principal("local", "user", "lead")
 BUDGET = Budget(100_000, sum_of="amount", window="1d")
 """Shared by every call on one store: what is taken back has to be given back once."""
 
@@ -41,17 +39,12 @@ class UndoLife(Life):
         self._at("undoing.after")
 
     def _roles(self) -> dict[str, Callable[[], Awaitable[None]]]:
-        return {**super()._roles(), "undo": self._undo, "look": self._look}
+        return {**super()._roles(), "look": self._look}
 
     async def play(self) -> Report:
         """Do what the role says; the state is that of the undoing once there is one."""
         report, begun = await super().play(), self._begun()
         return replace(report, state=begun.value) if begun else report
-
-    async def _undo(self) -> None:
-        record = self._record()
-        if record is not None:
-            await self._coded(self.gate.undo(record.call, LEAD, reason="wrong customer"))
 
     async def _look(self) -> None:
         """Sweep, retry what must not happen twice; a person who can look settles each doubt."""
@@ -65,11 +58,6 @@ class UndoLife(Life):
             gone = any(undone["key"] == key for undone in undone_file(self._job).all())
             found = Settlement(Move.SUCCEED if gone else Move.FAIL)
             self._ledger.resolve_undo(record.call, LEAD, found)
-
-    def _begun(self) -> UndoState | None:
-        record = self._record()
-        begun = self._ledger.undo_of(record.call) if record else None
-        return begun.state if begun else None
 
 
 def life_of(job: Job, store: Store, end: Callable[[], None] = die) -> Life:

@@ -12,7 +12,14 @@ Run = Callable[..., Any]
 
 ARGUMENTS = '{"order_id": "A1", "amount": "1"}'
 CHAOS = ("gates", "chaos", "refund.issue", "--arguments", ARGUMENTS)
-POINTS = 12
+POINTS, UNDO_POINTS = 12, 8
+TAKE_BACK = """
+
+def take_back(p: Refund, call: staid.Call) -> None:
+    with EFFECTS.open("a") as file:
+        file.write(f"back {p.order_id}\\n")
+
+"""
 
 
 def probe(folder: Path, answer: str) -> None:
@@ -47,6 +54,33 @@ def test_every_point_is_shot_at_and_nothing_happens_twice(ready: Run, folder: Pa
     world = (folder / "effects.txt").read_text("utf-8").splitlines()
     assert len(world) == sum(shot["effects"] for shot in said.body["shots"])
     assert ready("approvals", "list").body["approvals"] == []
+
+
+@pytest.mark.chaos
+def test_an_undo_is_shot_at_too_and_a_breaker_hides_nothing(ready: Run, folder: Path) -> None:
+    """A tool that rests after two failures still meets every point; its undo runs at most once.
+
+    What a shot left is taken back, so that nothing of it remains in the world.
+    """
+    agent = folder / "agent.py"
+    before, after = agent.read_text("utf-8").split('\n@project.tool(\n    "refund.issue"')
+    bounds = "    breaker=staid.Breaker(failures=2),\n    undo=take_back,\n    requires_approval"
+    after = after.replace("    requires_approval", bounds, 1)
+    agent.write_text(f'{before}{TAKE_BACK}\n@project.tool(\n    "refund.issue"{after}', "utf-8")
+    said = ready(*CHAOS, "--really")
+    assert (said.code, said.body["ok"], said.body["calls"]) == (0, True, POINTS + 1)
+    assert {shot["state"] for shot in said.body["shots"]} == {"done", "in_doubt"}
+    undone = {shot["point"]: (shot["undone"], shot["state"]) for shot in said.body["undo"]}
+    assert len(undone) == UNDO_POINTS + 1
+    assert undone[None] == undone["claim_undo.inside"] == (1, "undone")
+    assert undone["undoing.before"] == (0, "in_doubt")
+    assert undone["undoing.after"] == (1, "in_doubt")
+    world = (folder / "effects.txt").read_text("utf-8").splitlines()
+    backs = [line for line in world if line.startswith("back")]
+    assert len(backs) * 2 == len(world)
+    told = ready(*CHAOS, "--really", json=False).out
+    assert "denied" not in told
+    assert "No call of 9 was taken back twice" in told
 
 
 @pytest.mark.chaos

@@ -76,6 +76,8 @@ def test_an_undo_in_doubt_is_shown_and_settled(desk: Run, folder: Path) -> None:
     assert said.code == 3
     assert "approvals settle cal_" in said.out
     (lost,) = desk("gates", "status").body["undo_in_doubt"]
+    probed = desk("approvals", "settle", lost["call"], "--happened", "ask-again", *LEAD)
+    assert (probed.code, probed.error["code"]) == (3, "ST-429")
     settled = desk("approvals", "settle", lost["call"], "--happened", "no", *LEAD)
     assert (settled.code, settled.body["state"]) == (0, "done")
     assert desk("gates", "undo", approval, *LEAD).body["state"] == "in_doubt"

@@ -66,6 +66,7 @@ from staid.domain.errors.gates import (
     ToolStopped,
     ToolUnknown,
     UndoImpossible,
+    UndoUnprobed,
 )
 from staid.domain.errors.knowledge import (
     AskerDisabled,
@@ -231,5 +232,6 @@ __all__ = [
     "ToolStopped",
     "ToolUnknown",
     "UndoImpossible",
+    "UndoUnprobed",
     "UsageInvalid",
 ]

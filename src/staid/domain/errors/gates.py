@@ -149,6 +149,14 @@ class UndoImpossible(StaidError):
     exit_code = 1
 
 
+class UndoUnprobed(StaidError):
+    """No probe knows whether the call {call} was taken back."""
+
+    code = "ST-429"
+    hint = "Look in the system behind, then: staid approvals settle {call} --happened yes|no"
+    exit_code = 3
+
+
 class ToolStopped(StaidError):
     """{tool} was stopped before the call could begin: {reason}"""
 
