@@ -16,8 +16,9 @@ from agentdojo_world import IRREVERSIBLE, TRUSTED, WRITES, Made, Suite, every_to
 from staid.domain.call import Severity
 from staid.domain.canonical import Json
 from staid.gates.policy import Snapshot, prepare, rule
-from staid.gates.provenance import Origin, Source, Texts, origins, result_sources, trace
+from staid.gates.provenance import origins, trace
 from staid.gates.rules import Policy
+from staid.gates.sources import Origin, Source, Texts, result_sources
 from staid.project.policy_file import read_policy
 
 EFFECTS = WRITES | IRREVERSIBLE

@@ -11,7 +11,8 @@ from staid.domain.events import Content, Event, EventKind
 from staid.domain.label import NOBODY, Label
 from staid.domain.principal import Actor, Principal
 from staid.gates.ledger import Lease, Settlement
-from staid.gates.provenance import Origin, Traced
+from staid.gates.provenance import Traced
+from staid.gates.sources import Origin
 
 GATE = Actor("service", "gate")
 """Who rules, claims and settles."""

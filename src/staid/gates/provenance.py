@@ -1,21 +1,22 @@
 """Where each argument of a call comes from: the user's words, a record, a document, or nowhere.
 
 Trusted words are matched strictly (typed, whole, in the role the argument plays); untrusted ones
-loosely. So adding untrusted text never raises the trust of an argument, and what is found nowhere
-is `model`: a rule that asks for `user` or `record` does not hold.
+loosely. So adding untrusted text never raises the trust of an argument. What is found nowhere is
+`model`, or `unknown` where the model may have seen more: a rule that asks for `user` or `record`
+does not hold for either.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any, cast
 
 from staid.domain.canonical import Json
 from staid.domain.label import EVERYONE, Label
-from staid.gates.matching import Reading, Sought, loosely, pieces, strictly, taken
+from staid.gates.matching import Sought, loosely, pieces, strictly, taken
 from staid.gates.notation import deceptive
+from staid.gates.sources import DEPTH, Origin, Source, Texts, least
 
 SPANS = 3
 """Places kept per argument."""
@@ -23,43 +24,6 @@ AROUND = 60
 """Characters kept before and after the words of a place."""
 LONGEST = 400
 """Characters kept of the words themselves."""
-DEPTH = 32
-"""Levels of a result or an argument that are looked into."""
-
-
-class Origin(StrEnum):
-    """Where a value comes from, the most trusted first."""
-
-    USER = "user"
-    RECORD = "record"
-    MODEL = "model"
-    DOCUMENT = "document"
-    UNKNOWN = "unknown"
-
-
-_TRUST = {origin: place for place, origin in enumerate(Origin)}
-
-
-def least(origins: Iterable[Origin]) -> Origin:
-    """Return the least trusted of some origins; of none `model`."""
-    return max(origins, key=_TRUST.__getitem__, default=Origin.MODEL)
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A text a model has seen, and how far it is trusted."""
-
-    id: str
-    """Of a message, a passage's chunk or a call."""
-    origin: Origin
-    """`user`, `record` or `document`."""
-    text: str
-    name: str = ""
-    """Words for the reader: a document's id, or a tool and the path of a field."""
-    field: bool = False
-    """One whole value of a structured result: it counts whole or not at all."""
-    label: Label = EVERYONE
-    """Who may read its words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,74 +98,6 @@ class Traced:
         """Read what `as_json` returned."""
         spans = tuple(Span.from_json(span) for span in value["spans"])
         return cls(value["path"], Origin(value["origin"]), spans)
-
-
-class Texts:
-    """Every text that a model has seen in a conversation, each read once."""
-
-    def __init__(self, sources: Iterable[Source]) -> None:
-        """Read the texts; the order does not matter."""
-        self._read = [(s, Reading(s.text, s.name, field=s.field)) for s in sources]
-
-    def plus(self, other: Texts) -> Texts:
-        """Return these texts and others."""
-        both = Texts(())
-        both._read = self._read + other._read
-        return both
-
-    def of(self, origin: Origin) -> list[tuple[Source, Reading]]:
-        """Return the texts of one origin."""
-        return [one for one in self._read if one[0].origin is origin]
-
-
-def result_sources(
-    call: str,
-    tool: str,
-    result: Json,
-    trusted: bool | frozenset[str],  # noqa: FBT001 - the tool's own property
-    label: Label = EVERYONE,
-) -> tuple[Source, ...]:
-    """Return every value of a tool's result as a source of its own.
-
-    `trusted` is True where the tool returns records, or the names of the fields that are records;
-    everything else is a document, since somebody else may have written it.
-    """
-    return tuple(
-        Source(
-            f"{call}#{path}" if path else call,
-            Origin.RECORD if _is_record(path, trusted, key=key) else Origin.DOCUMENT,
-            text,
-            f"{tool}.{path}" if path else tool,
-            field=True,
-            label=label,
-        )
-        for path, text, key in _leaves(result, "", 0)
-    )
-
-
-def _is_record(path: str, trusted: bool | frozenset[str], *, key: bool) -> bool:  # noqa: FBT001
-    if isinstance(trusted, bool):
-        return trusted
-    names = [part for part in path.split(".") if not part.isdigit()]
-    return not key and bool(names) and names[-1] in trusted
-
-
-def _leaves(value: Json, path: str, depth: int) -> Iterator[tuple[str, str, bool]]:
-    """Yield path, text and whether it is a key, of every value inside a value."""
-    if depth > DEPTH or value is None or isinstance(value, bool):
-        return
-    if isinstance(value, Mapping):
-        for key, item in cast("Mapping[str, Json]", value).items():
-            inner = f"{path}.{key}" if path else key
-            yield inner, key, True
-            yield from _leaves(item, inner, depth + 1)
-    elif isinstance(value, str):
-        yield path, value, False
-    elif isinstance(value, Sequence):
-        for place, item in enumerate(value):
-            yield from _leaves(item, f"{path}.{place}" if path else str(place), depth + 1)
-    else:
-        yield path, str(value), False
 
 
 def trace(
@@ -281,7 +177,12 @@ class _Walk:
         found = [(source, at) for source, read in documents for at in loosely(sought, read)]
         if found:
             return Traced(path, Origin.DOCUMENT, _spans(found))
-        return self._composed(path, sought) if sought.prose else Traced(path, Origin.MODEL)
+        return self._composed(path, sought) if sought.prose else Traced(path, self._nowhere)
+
+    @property
+    def _nowhere(self) -> Origin:
+        """What a value is that stands in no text."""
+        return Origin.MODEL if self.texts.whole else Origin.UNKNOWN
 
     def _composed(self, path: str, sought: Sought) -> Traced:
         """Return the origin of a text that is nowhere whole: the least trusted of its pieces."""
@@ -296,7 +197,7 @@ class _Walk:
             return Traced(path, Origin.DOCUMENT, _spans(found))
         # Words of the user in another order say something else: at best this is a record.
         whole = all(covered) and not deceptive(sought.text)
-        return Traced(path, Origin.RECORD if whole else Origin.MODEL)
+        return Traced(path, Origin.RECORD if whole else self._nowhere)
 
 
 def _spans(found: Sequence[tuple[Source, tuple[int, int]]]) -> tuple[Span, ...]:

@@ -11,8 +11,8 @@ from staid.domain.call import ApprovalRecord, CallRecord, Effect, ToolCall, Undo
 from staid.domain.canonical import Json, decimal_text, plain, timestamp
 from staid.domain.events import EventKind, JournalRow
 from staid.gates.ledger import Added
-from staid.gates.provenance import Origin
 from staid.gates.rules import SHADOW
+from staid.gates.sources import Origin
 from staid.project.approval_json import approval_json, call_json
 from staid.project.provenance import Provenance, provenance_of
 

@@ -38,20 +38,40 @@ async def gateway(
     A server that is seen for the first time is pinned; `pin` accepts what all of them offer now.
     Raises `ServersMissing`, `ServerUnreachable`, `PinsUnreadable`, `AskerUnknown`.
     """
-    asker = project.wiring.identify(who, None)
+    # What is wrong with the project is told before any server is started.
+    project.wiring.identify(who, None)
     pins = Pins(project.settings.directory_path)
-    async with connected(servers_of(project)) as upstreams:
-        offered = [each for one in upstreams for each in await _offered(one, pins, pin=pin)]
-        for each in offered:
-            project.tools.setdefault(each.tool.name, each.tool)
-        run = begin_external(project, asker.principal, agent)
-        allowed = frozenset(each.tool.name for each in offered if not each.changed)
-        upstream = asker.upstream | {f"agent:{agent}"}
-        proposer = Proposer(run, agent, allowed, asker.principal, upstream)
-        try:
-            yield Gateway(project.wiring.gate, proposer, upstreams, named(offered), wait)
-        finally:
-            project.wiring.records.seal(run)
+    async with (
+        connected(servers_of(project)) as upstreams,
+        opened(project, who, upstreams, pins, agent=agent, wait=wait, pin=pin) as made,
+    ):
+        yield made
+
+
+@asynccontextmanager
+async def opened(
+    project: Project,
+    who: str,
+    upstreams: list[Upstream],
+    pins: Pins,
+    *,
+    agent: str,
+    wait: float = 0.0,
+    pin: bool = False,
+) -> AsyncGenerator[Gateway]:
+    """Give a gateway before servers that somebody else opened."""
+    asker = project.wiring.identify(who, None)
+    offered = [each for one in upstreams for each in await _offered(one, pins, pin=pin)]
+    for each in offered:
+        project.tools.setdefault(each.tool.name, each.tool)
+    run = begin_external(project, asker.principal, agent)
+    allowed = frozenset(each.tool.name for each in offered if not each.changed)
+    upstream = asker.upstream | {f"agent:{agent}"}
+    proposer = Proposer(run, agent, allowed, asker.principal, upstream)
+    try:
+        yield Gateway(project.wiring.gate, proposer, upstreams, named(offered), wait)
+    finally:
+        project.wiring.records.seal(run)
 
 
 async def _offered(upstream: Upstream, pins: Pins, *, pin: bool) -> list[Offered]:
@@ -79,6 +99,7 @@ def _server(name: str, settings: McpSettings, base: Path) -> ServerSettings:
             tuple(settings.write),
             tuple(settings.deny),
             f"{max(1, round(settings.timeout))}s",
+            tuple(settings.trusted),
             settings.errors,
         ),
         resources=settings.resources,

@@ -13,7 +13,8 @@ from staid.domain.canonical import Json
 from staid.domain.errors import DocumentAmbiguous, DocumentNotFound
 from staid.domain.events import EventKind, JournalRow
 from staid.domain.principal import PUBLIC
-from staid.gates.provenance import Origin, Span, Traced
+from staid.gates.provenance import Span, Traced
+from staid.gates.sources import Origin
 
 if TYPE_CHECKING:
     from staid.project.project import Project

@@ -144,6 +144,8 @@ class McpSettings(_Strict):
     """Patterns of tools that only look; everything unnamed waits for a person."""
     write: list[str] = Field(default_factory=list[str])
     deny: list[str] = Field(default_factory=list[str])
+    trusted: list[str] = Field(default_factory=list[str])
+    """Patterns of tools whose results are records; all else anybody may have written."""
     errors: Literal["in_doubt", "nothing"] = "in_doubt"
     resources: bool = False
     timeout: Duration = 30.0

@@ -30,7 +30,8 @@ from staid.gates.policy import (
     rule,
     terms,
 )
-from staid.gates.provenance import Texts, Traced, origins, trace, unknown
+from staid.gates.provenance import Traced, origins, trace, unknown
+from staid.gates.sources import Texts
 from staid.gates.tool import Tool
 from staid.runtime.gate_execute import Executions
 from staid.runtime.gate_witness import witnessed

@@ -23,7 +23,7 @@ import warnings
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import wraps
 from threading import Thread
 from typing import Any, ParamSpec, TypeAlias, TypeVar, cast, get_type_hints
@@ -47,10 +47,11 @@ from staid.domain.ids import RunId
 from staid.domain.message import ProposedCall
 from staid.domain.principal import Principal
 from staid.gates.params import Invalid, canonical_arguments, dump
-from staid.gates.provenance import Texts
+from staid.gates.sources import Texts
 from staid.gates.tool import Tool, define
 from staid.gates.version import code_version
 from staid.runtime.gate import Gate, Proposer
+from staid.runtime.seen import Results
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -65,6 +66,7 @@ class _Acting:
     key: str
     everything: bool
     """Whether every function guarded by now is allowed, one registered later too."""
+    results: Results = field(default_factory=Results)
 
 
 @dataclass(slots=True)
@@ -115,7 +117,7 @@ class Guard:
         self._gate = gate
         self._begin_run = begin_run
         self._end_run = end_run
-        self._guarded: set[str] = set()
+        self._guarded: dict[str, Tool] = {}
 
     def __call__(self, name: str, **options: Any) -> Callable[[Callable[P, R]], Callable[P, R]]:  # noqa: ANN401 - those of gates.tool.define
         """Guard a function, sync or async; options are those of `staid.gates.tool.define`."""
@@ -126,7 +128,7 @@ class Guard:
             known |= {**_described(function), **options}
             tool = define(_handler(function), name, **known)
             self._register(tool)
-            self._guarded.add(name)
+            self._guarded[name] = tool
             return self._wrap(tool, function)
 
         return guard
@@ -162,8 +164,13 @@ class Guard:
         """
         tool = define(_carry_out, name, in_agent=True, **options)
         self._register(tool)
-        self._guarded.add(name)
+        self._guarded[name] = tool
         return tool
+
+    def trusts(self, name: str) -> bool | frozenset[str]:
+        """Return whether the results of a guarded tool are records, or which of their fields."""
+        known = self._guarded.get(name)
+        return known.trusted if known is not None else False
 
     async def carry(
         self,
@@ -176,14 +183,14 @@ class Guard:
 
         Inside `acting`, as for a guarded function: the same call under the same key is carried out
         once, and a call that waits is found again. Raises `CallDenied` where nobody acts. `seen` is
-        what the model has seen; without it nobody knows where the arguments come from.
+        what the model has seen, beside the results of calls in this context.
         """
         acting = self._acts(tool)
-        acting = replace(acting, proposer=replace(acting.proposer, seen=seen))
+        seen = _seen(acting, seen)
         returned = _Returned()
         tokens = _returned.set(returned), _inner.set(inner)
         try:
-            record = await self._record(tool, dict(arguments), acting)
+            record = await self._record(tool, dict(arguments), acting, seen)
         finally:
             _returned.reset(tokens[0])
             _inner.reset(tokens[1])
@@ -221,10 +228,10 @@ class Guard:
     ) -> object:
         acting = self._acts(tool)
         arguments = _arguments(tool, bound)
-        returned = _Returned()
+        seen, returned = _seen(acting), _Returned()
         token = _returned.set(returned)
         try:
-            record = await self._record(tool, arguments, acting)
+            record = await self._record(tool, arguments, acting, seen)
         finally:
             _returned.reset(token)
         if record.state is CallState.DONE:
@@ -232,9 +239,18 @@ class Guard:
         _refuse(record, returned.error)
         return None
 
-    async def _record(self, tool: Tool, arguments: dict[str, Json], acting: _Acting) -> CallRecord:
+    async def _record(
+        self, tool: Tool, arguments: dict[str, Json], acting: _Acting, seen: Texts
+    ) -> CallRecord:
         """Find the call this one repeats, or propose it; execute it where it may run."""
-        gate, proposer = self._gate(), acting.proposer
+        record = await self._passed(tool, arguments, acting, seen)
+        acting.results.note(record, tool.trusted)
+        return record
+
+    async def _passed(
+        self, tool: Tool, arguments: dict[str, Json], acting: _Acting, seen: Texts
+    ) -> CallRecord:
+        gate, proposer = self._gate(), replace(acting.proposer, seen=seen)
         subject, agent = proposer.principal.token, proposer.agent
         proposal = ProposedCall("", tool.name, arguments)
         try:
@@ -250,6 +266,18 @@ class Guard:
         if known is None:
             return await gate.act(proposal, proposer, key=key)
         return await gate.execute(known.call.id)
+
+
+def _seen(acting: _Acting, told: Texts | None = None) -> Texts:
+    """Return what is known of what a model has seen: what it was told, and what came back here.
+
+    Inside a call that is being carried out the task was written by whoever made that call.
+    """
+    if told is None:
+        return acting.results.texts
+    if _returned.get() is not None:
+        told = told.second_hand()
+    return told if told.whole else acting.results.texts.plus(told)
 
 
 def _attempt(gate: Gate, base: str) -> tuple[str, CallRecord | None]:

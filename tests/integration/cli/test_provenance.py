@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from staid.cli.provenance import provenance_lines
-from staid.gates.provenance import Origin
+from staid.gates.sources import Origin
 from staid.project.provenance import Place, Provenance
 
 Run = Callable[..., Any]

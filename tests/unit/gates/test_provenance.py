@@ -8,15 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from staid.gates.provenance import (
-    Origin,
-    Source,
-    Texts,
-    origins,
-    result_sources,
-    trace,
-    unknown,
-)
+from staid.gates.provenance import origins, trace, unknown
+from staid.gates.sources import Origin, Source, Texts, result_sources
 
 IBAN = "GB29NWBK60161331926819"
 
@@ -280,3 +273,31 @@ def test_the_user_is_trusted_only_for_what_the_user_wrote(user: str, value: str)
     """A single word that is `user` is in the user's words, letter by letter but for case."""
     if found({"to": value}, said(user)).get("to") == "user" and value.strip().isalpha():
         assert value.strip().lower() in user.lower()
+
+
+# --- where a model may have seen more --------------------------------------------------------
+
+
+def test_beyond_what_is_known_it_is_unknown() -> None:
+    """Where a model may have seen more, what stands nowhere is unknown; what is found is found."""
+    some = Texts([said("Pay Ann"), read("Bob asks")], whole=False)
+    asked = {"a": "Ann", "b": "Bob", "c": "Carl", "d": "whatever a model may say in many words"}
+    told = {"a": "user", "b": "document", "c": "unknown", "d": "unknown"}
+    assert origins(trace("t", asked, some)) == told
+    assert origins(trace("t", {"c": ["Ann", "Carl"]}, some))["c"] == "unknown"
+
+
+def test_together_they_are_whole_where_one_is() -> None:
+    """Two collections are one without doubles, and whole where one of them is."""
+    part, whole = Texts([said("Ann")], whole=False), Texts([said("Ann"), read("Bob")])
+    assert part.plus(whole).whole
+    assert not part.plus(Texts([], whole=False)).whole
+    assert [len(part.plus(whole).of(o)) for o in (Origin.USER, Origin.DOCUMENT)] == [1, 1]
+
+
+def test_second_hand() -> None:
+    """What a model wrote to another one is a document there; records stay what they are."""
+    record = Source("c", Origin.RECORD, "Carl", field=True)
+    told = Texts([said("Ann"), record]).second_hand()
+    asked = {"a": "Ann", "b": "Carl", "c": "Dora"}
+    assert origins(trace("t", asked, told)) == {"a": "document", "b": "record", "c": "unknown"}

@@ -17,13 +17,22 @@ from typing import Any, TypeVar
 
 from pydantic_ai import FunctionToolset, RunContext
 from pydantic_ai.exceptions import ApprovalRequired
-from pydantic_ai.messages import ToolReturnPart, UserPromptPart
+from pydantic_ai.messages import (
+    BaseToolReturnPart,
+    CachePoint,
+    CompactionPart,
+    ModelMessage,
+    SpeechPart,
+    TextContent,
+    ToolReturnPart,
+    UserPromptPart,
+)
 from pydantic_ai.toolsets import AbstractToolset, ToolsetTool, WrapperToolset
 
-from staid.adapters.frameworks.wrapping import Bounds, Pending, Wrapped, told, waits
+from staid.adapters.frameworks.wrapping import Bounds, Pending, Wrapped, told, tool_name, waits
 from staid.domain.call import CallState
 from staid.domain.canonical import Json
-from staid.gates.provenance import Origin, Source, Texts, result_sources
+from staid.gates.sources import Origin, Source, Texts, result_sources
 from staid.gates.tool import recorded
 from staid.runtime.guard import Guard
 
@@ -66,27 +75,28 @@ class GatedToolset(WrapperToolset[Deps]):
             args = tool.args_validator.validate_python(dict(arguments), context=None)
             return await self.wrapped.call_tool(name, args, ctx, tool)
 
-        passed = await self._wrapped_tool(name, tool).call(tool_args, inner, self._seen(ctx))
+        passed = await self._wrapped_tool(name, tool).call(
+            tool_args, inner, self.seen(ctx.messages)
+        )
         if passed.record.state is CallState.DONE:
             return passed.value
         if waits(passed.record) and self.pending == "pause":
             raise ApprovalRequired(metadata={"approval": passed.record.approval})
         return told(passed)
 
-    def _seen(self, ctx: RunContext[Deps]) -> Texts:
+    def seen(self, messages: Sequence[ModelMessage]) -> Texts:
         """Return what the model has seen: prompts are the user's, results as far as trusted."""
-        return Texts(
-            source for m in ctx.messages for part in m.parts for source in self._texts(part)
-        )
+        parts = [part for message in messages for part in message.parts]
+        sources = [source for part in parts for source in self._texts(part)]
+        return Texts(sources, whole=all(map(_readable, parts)))
 
     def _texts(self, part: object) -> Iterator[Source]:
         if isinstance(part, UserPromptPart):
-            content = [part.content] if isinstance(part.content, str) else part.content
-            texts = [each for each in content if isinstance(each, str)]
-            yield from (Source("prompt", Origin.USER, t, "the asker's words") for t in texts)
-        elif isinstance(part, ToolReturnPart):
-            known = self.known.get(part.tool_name)
-            trusted = known.tool.trusted if known else False
+            yield from (Source("prompt", Origin.USER, t, "the asker's words") for t in _said(part))
+        elif isinstance(part, BaseToolReturnPart):
+            # A provider's own tool (a web search) and a failure are nobody's records.
+            own = isinstance(part, ToolReturnPart) and part.outcome == "success"
+            trusted = own and self.guard.trusts(tool_name(part.tool_name))
             result = recorded(part.content)
             yield from result_sources(part.tool_call_id, part.tool_name, result, trusted)
 
@@ -101,3 +111,24 @@ class GatedToolset(WrapperToolset[Deps]):
                 self.bounds,
             )
         return self.known[name]
+
+
+def _said(part: UserPromptPart) -> Iterator[str]:
+    for each in [part.content] if isinstance(part.content, str) else part.content:
+        if isinstance(each, str | TextContent):
+            yield each if isinstance(each, str) else each.content
+
+
+def _readable(part: object) -> bool:
+    """Return whether all that a part told the model is text: nobody here reads an image."""
+    match part:
+        case SpeechPart() | CompactionPart():
+            return False
+        case UserPromptPart(content=str()):
+            return True
+        case UserPromptPart():
+            return all(isinstance(each, str | TextContent | CachePoint) for each in part.content)
+        case BaseToolReturnPart():
+            return not part.files
+        case _:
+            return True

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Literal, TypeAlias, cast
 
 from pydantic import BaseModel
@@ -13,7 +15,7 @@ from staid.adapters.frameworks.schema import params_model
 from staid.domain.call import CallRecord, CallState, Effect
 from staid.domain.canonical import Json
 from staid.domain.errors import NotDone
-from staid.gates.provenance import Texts
+from staid.gates.sources import Texts
 from staid.gates.tool import Tool
 from staid.runtime.guard import Guard, Inner, Passed
 
@@ -46,6 +48,7 @@ class Wrapped:
         model = params if isinstance(params, type) else params_model(named, params)
         self._guard = guard
         self.name = name
+        """As the framework calls it."""
         self.tool: Tool = guard.register(
             named, params=model, **{"description": description or name, **options}
         )
@@ -59,6 +62,14 @@ class Wrapped:
         """
         given = cast("dict[str, Json]", to_jsonable_python(dict(arguments)))
         return await self._guard.carry(self.tool, given, inner, seen)
+
+
+def spoken(text: str) -> Json:
+    """Return a tool's result as its tool gave it, where a framework made text of it for a model."""
+    if text.lstrip()[:1] in {"{", "["}:
+        with suppress(ValueError, RecursionError):
+            return cast("Json", json.loads(text))
+    return text
 
 
 def tool_name(name: str) -> str:

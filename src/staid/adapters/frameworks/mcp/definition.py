@@ -24,6 +24,8 @@ class Bounds:
     deny: tuple[str, ...] = ()
     """These are not there."""
     timeout: str = "30s"
+    trusted: tuple[str, ...] = ()
+    """Results of these are records, which no outsider writes; all others are documents."""
     errors: str = "in_doubt"
     """What an error reported by a writing tool means: `in_doubt`, or `nothing` happened."""
 
@@ -81,6 +83,7 @@ def gated(definition: Definition, bounds: Bounds, handler: Callable[..., object]
         timeout=bounds.timeout,
         version=definition.pin[:16],
         evidence=False,
+        trusted=_matches(definition.name, bounds.trusted),
     )
 
 

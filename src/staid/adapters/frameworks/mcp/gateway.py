@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from typing import Any, cast
 
@@ -25,15 +25,19 @@ from mcp.types import (
     TextContent,
 )
 from mcp.types import Tool as McpTool
+from pydantic import BaseModel
 
 from staid.adapters.frameworks.mcp.definition import Definition, bounds_text
 from staid.adapters.frameworks.mcp.upstream import Upstream
+from staid.adapters.frameworks.wrapping import spoken
 from staid.domain.call import CallRecord, CallState, Effect, call_digest
 from staid.domain.canonical import Json
 from staid.domain.message import ProposedCall
 from staid.gates.params import Invalid, canonical_arguments
+from staid.gates.sources import result_sources
 from staid.gates.tool import Tool
 from staid.runtime.gate import Gate, Proposer
+from staid.runtime.seen import Results
 
 POLL = 0.5
 """Seconds between two looks whether somebody decided."""
@@ -62,6 +66,8 @@ class Gateway:
     """Seconds that a call waits for a person's decision before the client is told to come back."""
     poll: float = POLL
     _resources: dict[str, Upstream] = field(default_factory=dict[str, Upstream])
+    _results: Results = field(default_factory=Results)
+    """What the client got in this session; all else that its model saw is not known here."""
 
     def server(self) -> Server[Any]:
         """Return the MCP server to be run on a transport."""
@@ -97,12 +103,10 @@ class Gateway:
         later one, and is executed at most once.
         """
         offered = self.offered.get(name)
-        proposer = self.proposer
+        proposer = replace(self.proposer, seen=self._results.texts)
         if offered is not None and offered.changed:
             # Not on any allowlist: the record says that it was proposed, and that it was denied.
-            proposer = Proposer(
-                proposer.run, proposer.agent, frozenset(), proposer.principal, proposer.upstream
-            )
+            proposer = replace(proposer, allowed=frozenset())
         tool = offered.tool.name if offered else name
         known = await self._open(offered, arguments, proposer)
         record = (
@@ -111,6 +115,9 @@ class Gateway:
             else await self.gate.act(ProposedCall("", tool, arguments), proposer)
         )
         record = await self._decided(record)
+        if offered is not None:
+            plain = replace(record, result=_plain(record.result))
+            self._results.note(plain, offered.tool.trusted)
         if offered is not None and offered.changed:
             return _error(
                 f"{name} is not what it was when it was pinned, so it may not be called. Somebody "
@@ -167,7 +174,9 @@ class Gateway:
         upstream = self._resources.get(str(params.uri))
         if upstream is None:
             raise MCPError(INVALID_PARAMS, f"There is no resource {params.uri}.")
-        return await upstream.client.read_resource(params.uri)
+        read = await upstream.client.read_resource(params.uri)
+        self._heard(str(params.uri), read)
+        return read
 
     async def _list_prompts(
         self, _context: object, _params: PaginatedRequestParams | None
@@ -186,8 +195,15 @@ class Gateway:
                 continue
             names = {each.name for each in (await upstream.client.list_prompts()).prompts}
             if params.name in names:
-                return await upstream.client.get_prompt(params.name, params.arguments)
+                prompt = await upstream.client.get_prompt(params.name, params.arguments)
+                self._heard(f"prompt {params.name}", prompt)
+                return prompt
         raise MCPError(INVALID_PARAMS, f"There is no prompt {params.name}.")
+
+    def _heard(self, name: str, given: BaseModel) -> None:
+        """Remember what a server said without a call: anybody may have written it."""
+        told = cast("Json", given.model_dump(mode="json", exclude_none=True))
+        self._results.add(name, result_sources(name, name, told, trusted=False))
 
 
 def named(offered: list[Offered]) -> dict[str, Offered]:
@@ -231,6 +247,17 @@ def _told(name: str, record: CallRecord) -> CallToolResult:
             return _error(f"A person decided against this call of {name}.")
         case _:
             return _error(record.error or record.ruling.message)
+
+
+def _plain(recorded: Json) -> Json:
+    """Return what a result says without the shape that the protocol gives it."""
+    if not isinstance(recorded, dict):
+        return recorded
+    blocks = cast("list[dict[str, Json]]", recorded.get("content") or [])
+    said = [spoken(str(b["text"])) if b.get("type") == "text" else b for b in blocks]
+    structured = recorded.get("structuredContent")
+    everything: list[Json] = [*said, *([] if structured in (None, *said) else [structured])]
+    return everything[0] if len(everything) == 1 else everything
 
 
 def _result(recorded: Json) -> CallToolResult:
