@@ -109,9 +109,9 @@ def test_a_failed_run_is_due_once(records_of: Callable[..., SqlRecords], outbox:
     records = records_of("a")
     begin(records, "run_1")
     for _ in range(2):
-        records.fail(RunId("run_1"), NOW, [])
+        records.fail(RunId("run_1"), NOW, [], "ST-999")
     finish(records, "run_2")
-    records.fail(RunId("run_2"), NOW, [])
+    records.fail(RunId("run_2"), NOW, [], "ST-999")
     assert due(outbox) == [("a", "run_1", "run", 0), ("a", "run_2", "run", 0)]
 
 

@@ -137,7 +137,7 @@ def test_a_failed_run_frees_its_key_unless_it_acted(records: SqlRecords, kind: E
     acted = kind is EventKind.CALL_CLAIMED
     records.begin(start("run_1", key="k"), [*begun(), fact(kind, call="cal_1")])
     assert records.acted(RunId("run_1")) is acted
-    records.fail(RunId("run_1"), LATER, [fact(why="gone")])
+    records.fail(RunId("run_1"), LATER, [fact(why="gone")], "ST-999")
     assert records.run("run_1").state == "failed"
     earlier = records.begin(start("run_2", key="k"), begun())
     assert (earlier.run if earlier else None) == ("run_1" if acted else None)
@@ -148,7 +148,7 @@ def test_a_released_run_is_over(records: SqlRecords, journal: Journal) -> None:
     complete(records, "run_1")
     with pytest.raises(RunBusy):
         records.release(RunId("run_1"), ending(outcome="refusal"), [fact()], None)
-    records.fail(RunId("run_1"), LATER, [])
+    records.fail(RunId("run_1"), LATER, [], "ST-999")
     record = records.run("run_1")
     assert (record.state, record.outcome, len(records.rows("run_1"))) == ("released", "answer", 5)
     assert journal.verify() == []

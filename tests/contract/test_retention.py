@@ -166,7 +166,7 @@ def test_every_kind_with_content_has_a_class() -> None:
         # The last three hold what an operator gave as a reason, which is kept with the act.
         EventKind.SCOPE_RESOLVED, EventKind.RETRIEVAL_DONE, EventKind.FLOOR_COMPARED,
         EventKind.APPROVAL_ESCALATED, EventKind.ERASED, EventKind.RUN_READ,
-        EventKind.RUN_INTERRUPTED,
+        EventKind.RUN_INTERRUPTED, EventKind.RUN_FAILED,
         EventKind.TOOL_STOPPED, EventKind.TOOL_STARTED, EventKind.POLICY_SIGNED,
     }  # fmt: skip
     classed = [kind for kinds in CLASSES.values() for kind in kinds]

@@ -21,10 +21,12 @@ from staid.domain.principal import Actor
 from staid.domain.records import Ending, RunStart
 from staid.store import tables
 from staid.store.engine import Store
+from staid.store.interrupted import InterruptedRuns
 from staid.store.journal import Journal
 from staid.store.projections import forget, rebuild, scrub
 from staid.store.runs import SqlRecords
 from staid.store.search import SqlSearch
+from staid.tracing.days import summary
 
 NOW = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
 KEY = b"a key of the tests"
@@ -54,6 +56,13 @@ def fact(
     """Return one fact, with content where there is a body."""
     content = Content(body, Label.of([["user:ada"]]), subject) if body else None
     return Event(kind, at, STAID, told, content)
+
+
+def begun(records: SqlRecords, run: str) -> None:
+    """Begin a run and leave it there."""
+    start = RunStart(RunId(run), ConversationId(f"cnv_{run}"), "support", "user:ada", NOW)
+    asked = fact(EventKind.RUN_STARTED, NOW, "user:ada", {"question": "?"}, agent="support")
+    assert records.begin(start, [asked]) is None
 
 
 def ask(  # noqa: PLR0913 - what a test says of a run
@@ -373,6 +382,36 @@ def test_days_are_rolled_up(records: SqlRecords, search: SqlSearch) -> None:
     assert [(d.day, d.runs, d.latency) for d in last] == [("2026-05-10", 1, 2.0)]
     assert [d.day for d in search.ended(agent="desk")] == ["2026-05-02"]
     assert {d.day for d in search.ended(until=NOW + timedelta(days=1))} == {"2026-05-01"}
+
+
+def test_failed_runs_are_counted_by_their_code(
+    records: SqlRecords, search: SqlSearch, store: Store
+) -> None:
+    """A run without an outcome counts once, as failed, on its day; one that goes on does not."""
+    ask(records, "run_1", confidence=0.9)
+    for run in ("run_2", "run_3"):
+        begun(records, run)
+        records.fail(RunId(run), NOW + timedelta(seconds=3), [], "ST-701")
+    records.fail(RunId("run_3"), NOW, [], "ST-701")  # it is over: nothing is added
+    ask(records, "run_4", outcome="pending", waits=True)
+    records.fail(RunId("run_4"), NOW, [], "ST-701")  # it waits: its resume may be tried again
+    begun(records, "run_5")
+    silent = InterruptedRuns(store, Journal(store, KEY))
+    cut_off = fact(EventKind.RUN_INTERRUPTED, NOW, reason="interrupted")
+    assert silent.close("run_5", NOW + timedelta(days=1), NOW, [cut_off])
+    found = [(d.outcome, d.reason, d.runs, d.latency, d.confidence) for d in search.ended()]
+    assert found == [
+        ("answer", "", 1, 2.0, 0.9),
+        ("failed", "ST-701", 2, 6.0, 0.0),
+        ("failed", "interrupted", 1, 0.0, 0.0),
+    ]
+    told = summary(search.ended())
+    assert (told["runs"], told["outcomes"]["failed"]) == (4, 3)
+    assert (told["abstention_rate"], told["confidence"], told["latency_s"]) == (0.0, 0.9, 2.0)
+    assert [r.run for r in search.runs(RunSearch(reason="ST-701"))] == ["run_3", "run_2"]
+    before = dump(store)
+    rebuild(store)
+    assert dump(store) == before
 
 
 def dump(store: Store) -> list[list[tuple[Any, ...]]]:

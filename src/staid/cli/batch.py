@@ -115,7 +115,7 @@ def _give_up(run: str) -> None:
     wiring = output.project().wiring
     if wiring.records.acted(RunId(run)):
         raise RunInterrupted(run=run)
-    wiring.records.fail(RunId(run), wiring.clock.now(), [])
+    wiring.records.fail(RunId(run), wiring.clock.now(), [], RunInterrupted.code)
 
 
 def _write(target: TextIO, value: dict[str, Any]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from decimal import Decimal
 from typing import Annotated, Literal
 
 import typer
@@ -194,7 +193,7 @@ def stats(
     until: Until = None,
     agent: Annotated[str | None, typer.Option()] = None,
 ) -> None:
-    """Count runs by day: outcomes, abstentions, tokens, cost, waiting. Days are in UTC.
+    """Count runs by day: outcomes, failures, tokens, cost, waiting. Days are in UTC.
 
     Example: staid runs stats --since 7d --agent support
     """
@@ -202,22 +201,25 @@ def stats(
     by_day = days(found)
     each_day = [{"day": day, **summary(each)} for day, each in by_day.items()]
     value = {"days": each_day, "total": summary(found)}
-    head = ("day", "runs", "answers", "abstained", "refused", "confidence", "wait s", "cost")
+    head = (
+        "day",
+        "runs",
+        "answers",
+        "abstained",
+        "refused",
+        "failed",
+        "confidence",
+        "wait s",
+        "cost",
+    )
     rows = [_day_row(day, each) for day, each in [*by_day.items(), ("total", found)]]
     output.emit(value, output.table(head, rows) if found else ["No run ended in that time."])
 
 
 def _day_row(day: str, found: Sequence[Ended]) -> tuple[object, ...]:
-    runs = sum(each.runs for each in found)
-    counted = {
-        name: sum(each.runs for each in found if each.outcome == name)
-        for name in ("answer", "abstention", "refusal")
-    }
-    rate = f"{counted['abstention']} ({counted['abstention'] / runs:.0%})" if runs else "-"
-    confidence = sum(e.confidence for e in found) / runs if runs else 0.0
-    wait = sum(e.latency for e in found) / runs if runs else 0.0
-    cost = sum((each.cost for each in found), Decimal(0))
-    return (
-        *(day, runs, counted["answer"], rate, counted["refusal"]),
-        *(f"{confidence:.2f}", f"{wait:.2f}", f"{cost:f}"),
-    )
+    told = summary(found)
+    counts, rate = told["outcomes"], told["abstention_rate"]
+    abstained = f"{counts['abstention']} ({rate:.0%})" if rate is not None else "-"
+    means = (f"{told['confidence'] or 0:.2f}", f"{told['latency_s'] or 0:.2f}")
+    ended = (counts["answer"], abstained, counts["refusal"], counts["failed"])
+    return (day, told["runs"], *ended, *means, f"{told['cost']:f}")

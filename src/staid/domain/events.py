@@ -46,6 +46,7 @@ class EventKind(StrEnum):
     HANDOFF_OPENED = "handoff.opened"
     HANDOFF_ANSWERED = "handoff.answered"
     RUN_INTERRUPTED = "run.interrupted"
+    RUN_FAILED = "run.failed"
     FEEDBACK_GIVEN = "feedback.given"
     GRADE_GIVEN = "grade.given"
     ERASED = "erased"

@@ -9,6 +9,9 @@ from decimal import Decimal
 
 from staid.domain.records import RunRecord
 
+FAILED = "failed"
+"""Stands for the outcome of a run that ended without one; its reason is the error's code."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSearch:
@@ -83,7 +86,7 @@ class Impact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
-    """Runs that ended alike on one day, counted."""
+    """Runs that ended alike on one day, counted; those without an outcome, too, as `failed`."""
 
     day: str
     """`2026-05-01`, in UTC."""

@@ -105,8 +105,11 @@ class Records(Protocol):
         """Give a claim on a parked run back, so that the next one need not wait for it to lapse."""
         ...
 
-    def fail(self, run: RunId, at: datetime, events: Sequence[Event]) -> None:
-        """Record that a run ended without an outcome; frees its key unless it had begun to act."""
+    def fail(self, run: RunId, at: datetime, events: Sequence[Event], error: str) -> None:
+        """Record that a run ended without an outcome; frees its key unless it had begun to act.
+
+        `error` is a code or the name of an exception, never its words: it is a fact, for good.
+        """
         ...
 
     def acted(self, run: RunId) -> bool:

@@ -222,15 +222,16 @@ class Agent:
     async def _finish(self, parts: Parts, turn: Turn) -> Outcome:
         try:
             return await turn.ask()
-        except (Exception, asyncio.CancelledError):
-            await self._fail(parts, turn)
+        except (Exception, asyncio.CancelledError) as error:
+            await self._fail(parts, turn, error)
             raise
 
-    async def _fail(self, parts: Parts, turn: Turn) -> None:
+    async def _fail(self, parts: Parts, turn: Turn, error: BaseException) -> None:
         """Record that the run ended without an outcome; what it already did stays recorded."""
         now = parts.clock.now()
         try:
-            await parts.off_loop(parts.records.fail, turn.run, now, turn.recorder.drain())
+            drained, code = turn.recorder.drain(), _code(error)
+            await parts.off_loop(parts.records.fail, turn.run, now, drained, code)
         except StaidError:
             return  # the store is what failed: the first error says more than this one
 
@@ -240,7 +241,8 @@ class Agent:
             parts.records.acted, earlier.run
         ):
             return False
-        await parts.off_loop(parts.records.fail, earlier.run, parts.clock.now(), [])
+        now = parts.clock.now()
+        await parts.off_loop(parts.records.fail, earlier.run, now, [], RunInterrupted.code)
         return True
 
     def _overdue(self, parts: Parts, earlier: RunRecord) -> bool:
@@ -255,6 +257,11 @@ class Agent:
             raise RunBusy(run=earlier.run)
         rows = await parts.off_loop(parts.records.rows, earlier.run)
         return released.outcome_of(earlier.run, rows)
+
+
+def _code(error: BaseException) -> str:
+    """Return what a failure is called: never its words, which can be somebody's."""
+    return error.code if isinstance(error, StaidError) else type(error).__name__
 
 
 def _since_question(messages: Sequence[Message]) -> Sequence[Message]:

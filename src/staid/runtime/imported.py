@@ -17,6 +17,7 @@ from typing import Any, cast
 from staid.domain.call import CallRecord, CallState, Ruling, Severity, ToolCall
 from staid.domain.canonical import Json
 from staid.domain.events import Content, Event, EventKind, JournalRow
+from staid.domain.grading import Given
 from staid.domain.ids import CallId, ConversationId, RunId
 from staid.domain.label import Label
 from staid.domain.message import ProposedCall
@@ -262,7 +263,7 @@ def _graded(run: ImportedRun) -> list[Event]:
             EventKind.GRADE_GIVEN,
             run.at,
             _ELSEWHERE,
-            {"name": name, "value": value, "grader": "log", IMPORTED: True},
+            Given(name, value, "log").fact(**{IMPORTED: True}),
         )
         for name, value in sorted(run.grades.items())
     ]

@@ -12,14 +12,14 @@ from starlette.responses import Response
 
 from staid.domain.canonical import plain
 from staid.domain.errors import NotPermitted
-from staid.domain.finding import Ended
+from staid.domain.finding import FAILED, Ended
 from staid.server.console.pages import page
 from staid.server.desk import SignedIn, Visit
 from staid.tracing.days import days, summary
 
 router = APIRouter(include_in_schema=False)
 
-OUTCOMES = ("answer", "abstention", "refusal")
+OUTCOMES = ("answer", "abstention", "refusal", FAILED)
 SPAN = 30
 """Days that are shown unless another number is asked for."""
 HEIGHT = 160

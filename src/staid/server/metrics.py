@@ -18,7 +18,7 @@ from prometheus_client.registry import Collector
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from staid.domain.finding import Ended
+from staid.domain.finding import FAILED, Ended
 from staid.server.desk import desk_of
 from staid.store.gauges import Gauges, gauges
 
@@ -53,7 +53,10 @@ class Counts(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yield the families in a fixed order."""
         yield self._sum(
-            "staid_runs", "Runs that ended.", ("agent", "outcome", "reason"), lambda e: e.runs
+            "staid_runs",
+            "Runs that ended, or failed.",
+            ("agent", "outcome", "reason"),
+            lambda e: e.runs,
         )
         yield self._confidence()
         yield self._sum("staid_model_requests", "Requests to models.", ("agent",), _requests)
@@ -96,8 +99,9 @@ class Counts(Collector):
         family = HistogramMetricFamily(
             "staid_confidence", "Confidence of runs that ended.", labels=("agent",)
         )
-        for agent in sorted({each.agent for each in self._ended}):
-            mine = [each for each in self._ended if each.agent == agent]
+        ended = [each for each in self._ended if each.outcome != FAILED]
+        for agent in sorted({each.agent for each in ended}):
+            mine = [each for each in ended if each.agent == agent]
             buckets = [
                 (
                     f"{(band + 1) / 10:.1f}" if band < 9 else "+Inf",

@@ -19,6 +19,7 @@ from sqlalchemy.engine.interfaces import DBAPICursor
 
 from staid.domain.canonical import Json
 from staid.domain.events import EventKind
+from staid.domain.finding import FAILED
 from staid.store import tables
 from staid.store.engine import Store
 from staid.store.words import searchable
@@ -204,7 +205,10 @@ _TELLING = (
     EventKind.MODEL_RETURNED,
     EventKind.OUTCOME_DECIDED,
     EventKind.OUTCOME_RELEASED,
+    EventKind.RUN_FAILED,
+    EventKind.RUN_INTERRUPTED,
 )
+_FAILED = {EventKind.RUN_FAILED, EventKind.RUN_INTERRUPTED}
 _TOLD = (
     "SELECT kind, at, fact FROM journal WHERE kind IN "  # noqa: S608 - of constants
     f"({', '.join(repr(kind.value) for kind in _TELLING)})"
@@ -213,22 +217,23 @@ _TOLD = (
 
 def _is_end(kind: str, fact: Mapping[str, Json]) -> bool:
     # Of a run that waits for a person there is more to come; it counts once, when it is over.
+    if kind in _FAILED:
+        return True
     return kind == EventKind.OUTCOME_RELEASED and fact.get("outcome") not in {None, "pending"}
 
 
 def _ending(facts: Sequence[tuple[str, str, Mapping[str, Any]]]) -> tuple[object, ...]:
     """Return the row that one run adds to the roll-ups."""
     began = next((f for f in facts if f[0] == EventKind.RUN_STARTED), facts[0])
-    shown = next(at for kind, at, _ in facts if kind == EventKind.OUTCOME_RELEASED)
-    decided = [f for kind, _, f in facts if kind == EventKind.OUTCOME_DECIDED]
-    end: Mapping[str, Any] = decided[-1] if decided else facts[-1][2]
+    shown = next(at for kind, at, _ in facts if kind in {EventKind.OUTCOME_RELEASED, *_FAILED})
+    end = _end(facts)
     returned = [f for kind, _, f in facts if kind == EventKind.MODEL_RETURNED]
     confidence = float(end.get("confidence") or 0.0)
     cost = sum((Decimal(f.get("cost") or 0) for f in returned), Decimal(0))
     return (
         facts[-1][1][:10],
         str(began[2].get("agent", "")),
-        str(end.get("outcome") or facts[-1][2]["outcome"]),
+        str(end["outcome"]),
         str(end.get("reason") or ""),
         min(max(int(confidence * 10), 0), 9),
         1,
@@ -239,6 +244,15 @@ def _ending(facts: Sequence[tuple[str, str, Mapping[str, Any]]]) -> tuple[object
         sum(int(f.get("output_tokens") or 0) for f in returned),
         int(cost * 1_000_000_000),
     )
+
+
+def _end(facts: Sequence[tuple[str, str, Mapping[str, Any]]]) -> Mapping[str, Any]:
+    """Return outcome, reason and confidence; of a failed run the code of what went wrong."""
+    kind, _, last = facts[-1]
+    if kind in _FAILED:
+        return {"outcome": FAILED, "reason": last.get("error") or last.get("reason")}
+    decided = [fact for kind, _, fact in facts if kind == EventKind.OUTCOME_DECIDED]
+    return {**last, **decided[-1]} if decided else last
 
 
 def _milliseconds(first: str, last: str) -> int:

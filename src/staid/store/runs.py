@@ -13,6 +13,7 @@ from staid.domain.canonical import Json, canonical
 from staid.domain.errors import ConversationNotFound, RunBusy, RunNotFound, StaidError
 from staid.domain.events import Event, EventKind, JournalRow
 from staid.domain.ids import ConversationId, HandoffId, RunId
+from staid.domain.principal import Actor
 from staid.domain.records import Ending, Handoff, RunRecord, RunStart
 from staid.store import tables
 from staid.store.engine import Store
@@ -115,18 +116,24 @@ class SqlRecords:
             self._journal.seal(connection, run)
             enqueue(connection, self._sinks, run, "run", ending.at)
 
-    def fail(self, run: RunId, at: datetime, events: Sequence[Event]) -> None:
-        """Record that a run ended without an outcome; frees its key unless it had begun to act."""
+    def fail(self, run: RunId, at: datetime, events: Sequence[Event], error: str) -> None:
+        """Record that a run ended without an outcome; frees its key unless it had begun to act.
+
+        `error` is a code or the name of an exception, never its words: it is a fact, for good.
+        """
         table = tables.run
+        failed = Event(EventKind.RUN_FAILED, at, _STAID, {"error": error})
         with self._store.write() as connection:
             freed = {} if self._acted(connection, run) else {"key": None}
             ended = connection.execute(
                 update(table)
                 .where(table.c.id == run, table.c.state == "running")
-                .values(state="failed", ended_at=at, **freed)
+                .values(state="failed", reason=error, ended_at=at, **freed)
             )
-            self._journal.append(connection, run, events)
-            if ended.rowcount == 1:
+            # Of a run that waits, or that somebody else ended, only what was done is added.
+            over = [failed] if ended.rowcount == 1 else []
+            self._journal.append(connection, run, [*events, *over])
+            if over:
                 enqueue(connection, self._sinks, run, "run", at)
             self._journal.seal(connection, run)
 
@@ -267,6 +274,8 @@ class SqlRecords:
         if moved.rowcount != 1:
             raise RunBusy(run=run)
 
+
+_STAID = Actor("service", "staid")
 
 # Statements that every turn runs are built once: building one costs more than running it.
 _BEGIN = insert(tables.run)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from staid.domain.finding import Ended
+from staid.domain.finding import FAILED, Ended
 
 
 def days(found: Sequence[Ended]) -> Mapping[str, list[Ended]]:
@@ -18,18 +18,22 @@ def days(found: Sequence[Ended]) -> Mapping[str, list[Ended]]:
 
 
 def summary(found: Sequence[Ended]) -> dict[str, Any]:
-    """Return the sums and means of roll-ups, money as text."""
-    runs = sum(each.runs for each in found)
+    """Return the sums and means of roll-ups, money as text.
+
+    The rate of abstentions and the means are those of runs with an outcome.
+    """
     outcomes = {
         outcome: sum(each.runs for each in found if each.outcome == outcome)
-        for outcome in ("answer", "abstention", "refusal")
+        for outcome in ("answer", "abstention", "refusal", FAILED)
     }
+    told = [each for each in found if each.outcome != FAILED]
+    runs = sum(each.runs for each in told)
     return {
-        "runs": runs,
+        "runs": runs + outcomes[FAILED],
         "outcomes": outcomes,
         "abstention_rate": round(outcomes["abstention"] / runs, 4) if runs else None,
-        "confidence": round(sum(e.confidence for e in found) / runs, 4) if runs else None,
-        "latency_s": round(sum(e.latency for e in found) / runs, 3) if runs else None,
+        "confidence": round(sum(e.confidence for e in told) / runs, 4) if runs else None,
+        "latency_s": round(sum(e.latency for e in told) / runs, 3) if runs else None,
         "requests": sum(each.requests for each in found),
         "input_tokens": sum(each.input_tokens for each in found),
         "output_tokens": sum(each.output_tokens for each in found),

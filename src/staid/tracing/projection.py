@@ -95,9 +95,16 @@ def _root(record: RunRecord, rows: Sequence[JournalRow], view: View) -> Span:
         end=max(map(at, rows)),
         input=view.said(question if first.body or first.content is None else "(erased)"),
         output=view.derived(decided, body(decided).get("text")) if decided else None,
-        error="the run ended without an outcome" if record.state == "failed" else None,
+        error=_failure(record),
         metadata={"run": record.run, "state": record.state, **metadata},
     )
+
+
+def _failure(record: RunRecord) -> str | None:
+    if record.state != "failed":
+        return None
+    code = f": {record.reason}" if record.reason else ""
+    return f"the run ended without an outcome{code}"
 
 
 class _Builder:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from staid.domain.events import EventKind, JournalRow
 from staid.domain.exports import Score
+from staid.domain.grading import grade_of
 from staid.tracing.disclosure import Disclosure
 from staid.tracing.spans import at, body, score_id
 
@@ -17,9 +18,8 @@ def score_of(run: str, row: JournalRow, rules: Disclosure) -> Score | None:
     if row.kind is EventKind.FEEDBACK_GIVEN:
         name, value = "feedback", VOTES.get(row.fact.get("vote"))
     else:
-        name = str(row.fact.get("criterion") or row.fact.get("rubric") or "grade")
-        given = row.fact.get("grade", row.fact.get("value"))
-        value = float(given) if isinstance(given, bool | int | float) else None
+        given = grade_of(row.fact)
+        name, value = (given.name, given.value) if given else ("", None)
     if value is None:
         return None
     said = body(row).get("comment") or body(row).get("reason") or ""

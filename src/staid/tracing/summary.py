@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from staid.domain.canonical import canonical
 from staid.domain.events import EventKind, JournalRow
+from staid.domain.grading import grade_of
 from staid.tracing.record import WITHHELD, Record, body_of, fact_of, short
 
 CALLS = 3
@@ -286,12 +287,22 @@ def _ended(record: Record) -> Sentence | None:
 def _cut_off(record: Record, after: tuple[JournalRow, ...]) -> Sentence | None:
     if record.outcome == "external" or not record.rows:
         return Sentence(" ".join(map(_later, after)), after) if after else None
-    last = record.rows[-1]
-    text = f"No outcome is recorded: the last fact is {last.kind.value}, and nothing was released."
+    last = record.last(EventKind.RUN_FAILED, EventKind.RUN_INTERRUPTED) or record.rows[-1]
+    text = f"No outcome is recorded: {_broken(last)}, and nothing was released."
     return Sentence(
         " ".join([text, *map(_later, after)]),
         (last, *(row for row in after if row.seq != last.seq)),
     )
+
+
+def _broken(last: JournalRow) -> str:
+    match last.kind:
+        case EventKind.RUN_FAILED:
+            return f"the run failed with {last.fact['error']}"
+        case EventKind.RUN_INTERRUPTED:
+            return "its process was cut off"
+        case kind:
+            return f"the last fact is {kind.value}"
 
 
 def _answer(fact: Mapping[str, object]) -> str:
@@ -330,7 +341,8 @@ def _later(row: JournalRow) -> str:
             comment = f", saying “{body['comment']}”" if body.get("comment") else ""
             return f"Afterwards {row.actor.name} gave feedback: {fact.get('vote')}{comment}."
         case EventKind.GRADE_GIVEN:
-            value = fact.get("grade", fact.get("value", fact.get("score")))
-            return f"Afterwards {row.actor.name} graded it: {value}."
+            given = grade_of(row.fact)
+            what = f": {given.name} {given.value:g} by {given.grader}" if given else ""
+            return f"Afterwards it was graded{what}."
         case _:
             return f"Afterwards texts of it were erased, because: {fact.get('reason', 'not said')}."

@@ -7,6 +7,7 @@ from typing import cast
 
 from staid.domain.canonical import canonical
 from staid.domain.events import EventKind, JournalRow
+from staid.domain.grading import grade_of
 from staid.tracing.record import SILENT, WITHHELD, Record, body_of, fact_of, short
 
 
@@ -210,10 +211,8 @@ def _answered(row: JournalRow) -> str:
 
 
 def _graded(row: JournalRow) -> str:
-    fact = fact_of(row)
-    named = fact.get("criterion") or fact.get("rubric") or "the whole"
-    value = fact.get("grade", fact.get("value", fact.get("score")))
-    return f"{row.actor.name} graded {named}: {value}."
+    given = grade_of(row.fact)
+    return f"{given.grader} graded {given.name}: {given.value:g}." if given else "It was graded."
 
 
 def _erased(row: JournalRow) -> str:
@@ -227,6 +226,14 @@ def _claimed(row: JournalRow) -> str:
 
 def _revised(_: JournalRow) -> str:
     return "The model mended its draft once."
+
+
+def _failed(row: JournalRow) -> str:
+    return f"The run failed with {row.fact['error']}; nothing was released."
+
+
+def _cut_off(_: JournalRow) -> str:
+    return "The process of the run was cut off; nothing was released."
 
 
 _TELLERS: Mapping[EventKind, Callable[[JournalRow], str | None]] = {
@@ -259,5 +266,7 @@ _TELLERS: Mapping[EventKind, Callable[[JournalRow], str | None]] = {
     EventKind.OUTCOME_DECIDED: _decided,
     EventKind.FEEDBACK_GIVEN: _feedback,
     EventKind.GRADE_GIVEN: _graded,
+    EventKind.RUN_FAILED: _failed,
+    EventKind.RUN_INTERRUPTED: _cut_off,
     EventKind.ERASED: _erased,
 }

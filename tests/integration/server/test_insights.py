@@ -7,8 +7,12 @@ from typing import Any
 
 import pytest
 
+from staid.domain.events import Event, EventKind
+from staid.domain.ids import ConversationId, RunId
+from staid.domain.principal import Actor
+from staid.domain.records import RunStart
 from staid.project.settings import ServerSettings
-from staid.server.insights import HEIGHT, bars
+from staid.server.insights import HEIGHT, OUTCOMES, bars
 
 QUESTION = "What is the refund policy on annual plans?"
 
@@ -47,7 +51,7 @@ def test_chart_table_and_json_have_the_same_numbers(open_office: Any) -> None:
     for text in (QUESTION, f"{QUESTION} again", "Do whales sing at night?"):
         open_office.ask(ada, text)
     body = lead.get("/api/insights").json()
-    assert body["total"]["outcomes"] == {"answer": 2, "abstention": 1, "refusal": 0}
+    assert body["total"]["outcomes"] == {"answer": 2, "abstention": 1, "refusal": 0, "failed": 0}
     assert [day["day"] for day in body["days"]] == ["2026-11-23"]
     shown = lead.get("/insights").text
     assert "2026-11-23: 2 answer" in shown
@@ -57,11 +61,31 @@ def test_chart_table_and_json_have_the_same_numbers(open_office: Any) -> None:
     assert lead.get("/insights", params={"days": 0}).status_code == 400
 
 
+def test_a_day_of_failures_is_shown(open_office: Any) -> None:
+    """Where every run failed there is no rate and no mean, and the page says how many."""
+    project = open_office.project
+    records, now = project.wiring.records, open_office.clock.now()
+    for run in (RunId("run_1"), RunId("run_2")):
+        start = RunStart(run, ConversationId(run), "support", "user:ada", now)
+        records.begin(start, [Event(EventKind.RUN_STARTED, now, Actor("human", "user:ada"), {})])
+        records.fail(run, now, [], "ST-701")
+    lead = open_office.signed_in("user:lead")
+    total = lead.get("/api/insights").json()["total"]
+    assert (total["runs"], total["outcomes"]["failed"]) == (2, 2)
+    assert (total["abstention_rate"], total["confidence"]) == (None, None)
+    assert "2026-11-23: 2 failed" in lead.get("/insights").text
+
+
+def outcomes(**given: int) -> dict[str, int]:
+    """Return the counts of one day."""
+    return dict.fromkeys(OUTCOMES, 0) | given
+
+
 def test_bars_are_to_scale() -> None:
     """The highest day fills the chart, parts stack without gaps, an empty day leaves its place."""
     rows = [
-        {"day": "2026-05-01", "runs": 4, "outcomes": {"answer": 3, "abstention": 1, "refusal": 0}},
-        {"day": "2026-05-03", "runs": 2, "outcomes": {"answer": 0, "abstention": 0, "refusal": 2}},
+        {"day": "2026-05-01", "runs": 4, "outcomes": outcomes(answer=3, abstention=1)},
+        {"day": "2026-05-03", "runs": 2, "outcomes": outcomes(refusal=2)},
     ]
     drawn = bars(rows, datetime(2026, 5, 1, tzinfo=UTC), 3)
     answer, abstention, refusal = drawn

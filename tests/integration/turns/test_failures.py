@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 
 from staid.domain.errors import AskerDisabled, ModelUnavailable, RunBusy, RunInterrupted, StoreFull
+from staid.domain.events import EventKind
 from staid.domain.message import ModelRequest, ModelResponse
 from staid.domain.outcome import Answer
 from staid.project.deciding import decide
 from staid.project.working import work_once
+from staid.tracing.story import tell
 
 ASKED = "Are annual plans refunded within 30 days of the purchase?"
 
@@ -42,8 +44,25 @@ def test_a_failed_run_frees_its_key_only_if_it_did_nothing(desk: Any) -> None:
     with pytest.raises(RunInterrupted):
         desk.ask("refund 41", [desk.refund("A2", 41)], "", key="other")
     assert desk.effects == ["refund A1", "refund A2"]
-    states = [run.state for run in desk.project.wiring.records.runs()]
-    assert states == ["failed", "released", "failed"]
+    found = desk.project.wiring.records.runs()
+    assert [run.state for run in found] == ["failed", "released", "failed"]
+    assert [run.reason for run in found] == [
+        "ZeroDivisionError", "tool_result", ModelUnavailable.code,
+    ]  # fmt: skip
+
+
+def test_what_a_failure_is_called_is_a_fact_and_its_words_are_not(desk: Any) -> None:
+    """The story, the roll-up and the row name the code; the words of an exception stay out."""
+    with pytest.raises(ValueError, match="Zuckerkandl"):
+        desk.ask("refund 40", ValueError("order of Zuckerkandl"), key="k")
+    wiring = desk.project.wiring
+    [run] = wiring.records.runs(state="failed")
+    rows = wiring.records.rows(run.run)
+    assert (rows[-1].kind, rows[-1].fact) == (EventKind.RUN_FAILED, {"error": "ValueError"})
+    assert "Zuckerkandl" not in str(rows)
+    told = " ".join(sentence.text for sentence in tell(run.run, rows).sentences)
+    assert "the run failed with ValueError, and nothing was released" in told
+    assert [(e.outcome, e.reason) for e in wiring.search.ended()] == [("failed", "ValueError")]
 
 
 def crash(desk: Any, monkeypatch: pytest.MonkeyPatch, *steps: Any) -> None:

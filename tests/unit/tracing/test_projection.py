@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from staid.domain.events import EventKind, JournalRow
+from staid.domain.grading import Given
 from staid.domain.principal import Actor
 from staid.testing.recorded import GATE, Rows, record, whole_run
 from staid.tracing.disclosure import Disclosure
@@ -162,8 +163,8 @@ def test_feedback_and_grades_as_scores() -> None:
     made = Rows()
     ada = Actor("human", "user:ada")
     vote = made.add(EventKind.FEEDBACK_GIVEN, {"vote": "down"}, {"comment": "Wrong"}, actor=ada)
-    grade = made.add(EventKind.GRADE_GIVEN, {"criterion": "tone", "grade": 0.5}, actor=GATE)
-    nothing = made.add(EventKind.GRADE_GIVEN, {"criterion": "tone", "grade": "good"})
+    grade = made.add(EventKind.GRADE_GIVEN, Given("tone", 0.5, "judge@3").fact(), actor=GATE)
+    nothing = made.add(EventKind.GRADE_GIVEN, {"name": "tone", "value": "good", "grader": "x"})
     told = score_of("run_1", vote, OPEN)
     assert told is not None
     assert (told.name, told.value, told.comment, told.human) == ("feedback", 0.0, "Wrong", True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from math import isfinite
 from typing import cast
 
 from staid.adapters.conversations.openai_messages import turns
@@ -22,6 +23,8 @@ def parse(row: object, fields: Mapping[str, str]) -> RecordedConversation:
     messages, reward = fields.get("messages", "messages"), given.get("reward")
     if reward is not None and (isinstance(reward, bool) or not isinstance(reward, int | float)):
         raise RowRefused("`reward` is not a number")
+    if reward is not None and not isfinite(reward):
+        raise RowRefused("`reward` is not finite")
     customer = _CUSTOMER.search(str(given.get("instruction", "")))
     return RecordedConversation(
         turns=turns(given.get(messages)),

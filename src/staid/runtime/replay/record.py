@@ -38,6 +38,7 @@ GIVEN = frozenset(
         EventKind.HANDOFF_ANSWERED,
         EventKind.FEEDBACK_GIVEN,
         EventKind.GRADE_GIVEN,
+        EventKind.RUN_FAILED,
         EventKind.ERASED,
     }
 )
