@@ -101,6 +101,32 @@ class Browser:
         self.evaluate(f"document.querySelector({json.dumps(selector)}).focus()")
         self.call("Input.insertText", text=text)
 
+    def keys(self, key: str, until: str | None = None) -> None:
+        """Press a key once, or until what has the focus fits a selector."""
+        for _ in range(60):
+            self._press(key)
+            focus = f"document.activeElement.matches({json.dumps(until)})" if until else "true"
+            if self.evaluate(focus):
+                return
+        raise AssertionError(f"{key} never reached {until}")
+
+    def type(self, text: str) -> None:
+        """Type into what has the focus."""
+        self.call("Input.insertText", text=text)
+
+    def submit(self) -> None:
+        """Press Enter in a form, and wait for the page that follows."""
+        mark = self._marked()
+        self._press("Enter")
+        self._until_changed(mark)
+
+    def _press(self, key: str) -> None:
+        code = {"Tab": 9, "Enter": 13}[key]
+        also = {"text": "\r"} if key == "Enter" else {}
+        for kind in ("keyDown", "keyUp"):
+            told = {"type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code}
+            self.call("Input.dispatchKeyEvent", **told, **(also if kind == "keyDown" else {}))
+
     def text(self, selector: str = "main") -> str:
         """Return what a person reads there."""
         return self.evaluate(f"document.querySelector({json.dumps(selector)})?.innerText ?? ''")

@@ -72,12 +72,15 @@ def test_a_visit_from_sign_in_to_a_decision(
     browser.goto(f"{served['url']}/approvals")
     browser.click("tbody a")
     assert "240" in browser.text("table.call")
+    assert "said by the asker" in browser.text("table.call")
     assert browser.evaluate("document.activeElement.tagName") == "BODY"
     browser.screenshot(tmp_path / "approval.png")
     browser.click("button[value=approve]")
     assert "approved by user:lead" in browser.text()
     refunds = (served["folder"] / "refunds.jsonl").read_text("utf-8").splitlines()
     assert [json.loads(line)["order_id"] for line in refunds] == ["R-1002"]
+
+    stop_and_start(browser, served)
 
     browser.goto(served["url"])
     browser.fill("#text", "Do you deliver to Mars on Sundays?")
@@ -92,11 +95,29 @@ def test_a_visit_from_sign_in_to_a_decision(
     every_width(browser, served, tmp_path)
 
 
+def stop_and_start(browser: Any, served: dict[str, Any]) -> None:
+    """Stop every tool and let them run again, with the keyboard alone."""
+    browser.goto(f"{served['url']}/gates")
+    assert "may run" in browser.text("table.tools")
+    browser.keys("Tab", until="summary")
+    browser.keys("Enter")
+    browser.keys("Tab")
+    browser.type("the provider is down")
+    browser.submit()
+    assert browser.text("h1") == "Every tool is stopped"
+    assert "the provider is down" in browser.text("section.danger")
+    browser.keys("Tab", until="summary")
+    browser.keys("Enter")
+    browser.keys("Tab")
+    browser.submit()
+    assert browser.text("h1") == "Gates"
+
+
 def every_width(browser: Any, served: dict[str, Any], folder: Path) -> None:
     """Look at every page on a telephone and a desk, in both schemes: nothing sticks out."""
     run = re.findall(r"run_\w+", browser.evaluate("document.body.innerHTML"))[0]
     pages = ["/", "/runs", f"/runs/{run}", f"/runs/{run}/story", "/approvals?state=all"]
-    for page in [*pages, f"/approvals/{served['approval']}", "/handoffs"]:
+    for page in [*pages, f"/approvals/{served['approval']}", "/handoffs", "/gates"]:
         browser.goto(served["url"] + page)
         for width in (360, 1280):
             for scheme in ("light", "dark"):

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from staid.cli import output
 from staid.cli.ask import AsOption, GroupsOption, groups_of
-from staid.domain.call import CallRecord, UndoState
+from staid.domain.call import CallRecord
 from staid.domain.errors import UsageInvalid
 from staid.gates.policy import EVERY_TOOL
+from staid.project.gate_status import gate_status, running_json, stop_json
 from staid.project.stopping import start_tool, stop_tool
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def stop(
         operator=_who(as_),
         groups=groups_of(groups),
     )
-    value = {**_json(done.stop), "running": [_running(record) for record in done.running]}
+    value = {**stop_json(done.stop), "running": [running_json(record) for record in done.running]}
     output.emit(value, lambda: [*_stopped_lines(done.stop), *_running_lines(done.running)])
 
 
@@ -64,8 +65,8 @@ def start(
     lines = [f"{_told(name)} may run again.", *(f"Still stopped: {_told(s.tool)}." for s in left)]
     value = {
         "tool": name,
-        "ended": _json(ended) if ended else None,
-        "stopped": [_json(each) for each in left],
+        "ended": stop_json(ended) if ended else None,
+        "stopped": [stop_json(each) for each in left],
     }
     output.emit(value, lines)
 
@@ -80,23 +81,15 @@ def status(
 
     Example: staid gates status --json
     """
-    stops = output.project().wiring.stops
-    found = stops.stops(everything=everything)
-    running, resting = stops.running(EVERY_TOOL), stops.resting()
-    lost = output.project().wiring.ledger.undos(UndoState.IN_DOUBT)
-    value = {
-        "stops": [_json(each) for each in found],
-        "resting": [{"tool": tool, **each.as_json()} for tool, each in resting.items()],
-        "running": [_running(record) for record in running],
-        "undo_in_doubt": [{"call": each.call, "since": each.at} for each in lost],
-    }
+    found = gate_status(output.project())
+    stops = output.project().wiring.stops.stops(everything=everything)
     lines = [
-        *_table(found),
-        *_resting_lines(resting),
-        *_running_lines(running),
-        *(f"Nobody knows whether {each.call} was taken back." for each in lost),
+        *_table(stops),
+        *_resting_lines(found.resting),
+        *_running_lines(found.running),
+        *(f"Nobody knows whether {each.call} was taken back." for each in found.undos_in_doubt),
     ]
-    output.emit(value, lines)
+    output.emit({**found.as_json(), "stops": [stop_json(each) for each in stops]}, lines)
 
 
 def _named(tool: str | None, *, every: bool) -> str:
@@ -150,20 +143,3 @@ def _resting_lines(resting: Mapping[str, Standing]) -> list[str]:
 def _running_lines(running: Sequence[CallRecord]) -> list[str]:
     lines = [f"  {r.call.id}  {r.call.tool}  run {r.call.run}" for r in running]
     return ["", "Begun before, and not torn apart:", *lines] if lines else []
-
-
-def _running(record: CallRecord) -> dict[str, Any]:
-    return {"call": record.call.id, "tool": record.call.tool, "run": record.call.run}
-
-
-def _json(stop: Stop) -> dict[str, Any]:
-    return {
-        "id": stop.id,
-        "tool": stop.tool,
-        "reason": stop.reason,
-        "stopped_by": stop.stopped_by,
-        "stopped_at": stop.stopped_at,
-        "started_by": stop.started_by,
-        "started_at": stop.started_at,
-        "start_reason": stop.start_reason,
-    }

@@ -40,7 +40,9 @@ def stop_tool(
     """
     actor = _operator(project, operator, groups)
     if not reason.strip():
-        raise UsageInvalid(detail="a stop has no reason", hint='Say why: --reason "…"')
+        raise UsageInvalid(
+            detail="a stop has no reason", hint='Say why; in a terminal: --reason "…"'
+        )
     if not _known(project, tool):
         raise ToolUnknown(tool=tool)
     stops = project.wiring.stops
@@ -69,6 +71,20 @@ def may_operate(project: Project, principal: Principal) -> bool:
     return not _objection(project, principal)
 
 
+def runs_gates(project: Project, principal: Principal) -> bool:
+    """Whether a principal is named as one who stops tools: only they see the gates over HTTP.
+
+    Where the project names nobody, any user stops tools from a terminal, and nobody over HTTP:
+    whoever signs in there may be an asker.
+    """
+    return bool(_named(project)) and may_operate(project, principal)
+
+
+def _named(project: Project) -> frozenset[str]:
+    gates = project.settings.gates
+    return frozenset(gates.operators or gates.approvers)
+
+
 def _operator(project: Project, operator: str | Principal, groups: Sequence[str] | None) -> Actor:
     who = project.wiring.identify(operator, groups)
     objection = _objection(project, who.principal)
@@ -78,8 +94,7 @@ def _operator(project: Project, operator: str | Principal, groups: Sequence[str]
 
 
 def _objection(project: Project, principal: Principal) -> str:
-    gates = project.settings.gates
-    named = frozenset(gates.operators or gates.approvers)
+    named = _named(project)
     if principal.kind != "user":
         return f"only a user does, and this is of kind {principal.kind}"
     if named and not named & principal.tokens:

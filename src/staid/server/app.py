@@ -17,10 +17,12 @@ from starlette.staticfiles import StaticFiles
 import staid
 from staid.domain.errors import StaidError, UsageInvalid
 from staid.project.project import Project
+from staid.server.api.gate_routes import router as gates_api
 from staid.server.api.routes import router as api
 from staid.server.auth.sessions import Sessions
 from staid.server.auth.shield import Shield, log
 from staid.server.console.approval_routes import router as approvals
+from staid.server.console.gate_routes import router as gates
 from staid.server.console.pages import page
 from staid.server.console.routes import router as console
 from staid.server.desk import Desk
@@ -48,11 +50,8 @@ def create_app(
         redoc_url=None,
     )
     app.state.desk = Desk(project, sessions or Sessions(project.wiring.clock))
-    app.include_router(api)
-    app.include_router(console)
-    app.include_router(approvals)
-    app.include_router(metrics)
-    app.include_router(insights)
+    for router in (api, gates_api, console, approvals, gates, metrics, insights):
+        app.include_router(router)
     static = Path(__file__).parent / "static"
     app.mount("/static", StaticFiles(directory=static), name="static")
     app.add_exception_handler(StaidError, _coded)

@@ -117,10 +117,13 @@ class Inbox:
     def record(self, call: str) -> CallRecord:
         """Return one call as the ledger has it; raise as `call` does."""
         record = self._project.wiring.ledger.get(CallId(call))
-        mine = record.call.subject == self._principal.token
-        if not mine and not self._may_settle(record):
+        if not self.concerns(record):
             raise CallNotFound(call=call)
         return record
+
+    def concerns(self, record: CallRecord) -> bool:
+        """Return whether a call is this principal's to see: its own, or one it may settle."""
+        return record.call.subject == self._principal.token or self._may_settle(record)
 
     def _asked(self, record: CallRecord) -> ApprovalRecord | None:
         ledger = self._project.wiring.ledger

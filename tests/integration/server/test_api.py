@@ -95,6 +95,9 @@ def test_every_twin_is_described(office: Any) -> None:
         "/api/calls/{call}",
         "/api/calls/{call}/settle",
         "/api/calls/{call}/undo",
+        "/api/gates",
+        "/api/gates/stop",
+        "/api/gates/start",
         "/api/handoffs",
     }
 

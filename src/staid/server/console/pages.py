@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from staid.domain.canonical import Json, canonical, decimal_text
+from staid.gates.structuring import span as window
+from staid.project.stopping import runs_gates
 from staid.server.console.visible import Verbatim, harmless, visible
 from staid.server.desk import Visit, desk_of
 from staid.tracing.scale import placed
@@ -44,6 +47,7 @@ def page(
             project=desk.project.settings.project.name,
             principal=visit.principal.token if visit else None,
             path=request.url.path,
+            operates=visit is not None and runs_gates(desk.project, visit.principal),
             now=desk.project.wiring.clock.now(),
             **values,
         )
@@ -70,6 +74,8 @@ def _environment() -> Environment:
         "visible": visible,
         "short": short,
         "money": decimal_text,
+        "share": share,
+        "window": window,
         "mark": mark,
         "briefly": briefly,
         "ticked": ticked,
@@ -112,6 +118,11 @@ def field(value: Json) -> Verbatim:
 def short(text: str) -> bool:
     """Return whether a text fits into a headline."""
     return len(text) <= 2 * HEADLINE and "\n" not in text.strip()
+
+
+def share(drawn: Decimal, limit: Decimal) -> str:
+    """Return how much of a limit is drawn as a length of the bar, 0 to 200."""
+    return f"{min(drawn / limit, Decimal(1)) * 200:.1f}"
 
 
 def briefly(arguments: Mapping[str, Json]) -> str:
