@@ -114,6 +114,7 @@ def main() -> None:
         prepared = prepare(tool.name, tool, call, "user:ada", "support", policy)
         snapshot = Snapshot(
             frozenset(tools),
+            totals={draw.slot: Decimal(0) for draw in prepared.draws},
             policy=policy.version,
             now=NOW,
             groups=frozenset({"group:staff"}),

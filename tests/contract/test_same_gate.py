@@ -37,7 +37,11 @@ tools:
   "*pay":
     rules:
       - {name: too-much, when: amount > 280, then: deny, message: Nobody pays that much.}
-      - {name: a-lot, when: amount > 100, then: ask, message: A lead decides.}
+      - {name: a-lot, when: amount > 100, then: ask, message: A lead decides., sums: false}
+      - name: often
+        when: amount > 120 and account == "nobody's"
+        then: ask
+        sums: {of: amount, above: 120, per: account}
       - {name: odd, when: amount == 77, then: deny, shadow: true}
       - name: known-account
         when: amount < 50
@@ -145,10 +149,20 @@ def test_an_approval_is_bound_to_arguments(world: World) -> None:
 
 def test_the_budget_is_exhausted(world: World) -> None:
     """What would exceed the budget is denied; what was paid before stays."""
-    world.say("Pay", pay(100), pay(99), pay(98), pay(97))
+    world.say("Pay", *(pay(amount, f"{IBAN}{amount}") for amount in (100, 99, 98, 97)))
     assert [state for _, state in world.ruled()] == [DONE, DONE, DONE, DENIED]
     assert world.ruled()[-1][0].startswith("budget:policy:")
     assert sum(amount for _, amount in world.paid) == 297
+
+
+def test_small_payments_add_up(world: World) -> None:
+    """What is paid in parts to one account is asked about once it is too much together."""
+    world.say("Pay", pay(60), pay(59), pay(58))
+    assert [state for _, state in world.ruled()] == [DONE, DONE, WAITS]
+    assert world.ruled()[-1][0].startswith("structuring:policy:")
+    assert world.paid == [(IBAN, 60), (IBAN, 59)]
+    world.approve("Pay", pay(60), pay(59), pay(58))
+    assert world.paid == [(IBAN, 60), (IBAN, 59), (IBAN, 58)]
 
 
 def test_a_shadow_rule_is_recorded(world: World) -> None:

@@ -45,9 +45,15 @@ def check(
         (t.name, t.effect.value, _asks(t), len(t.budgets), rules[t.name], ", ".join(a))
         for t, a in found
     ]
+    hints = [
+        f"{tool.name}: the rule {rule.name} watches no sum, since {why}. Say sums: at the rule."
+        for tool, _ in found
+        for rule, why in policy.about(tool).unwatched
+    ]
     output.emit(
         {
             "policy": policy.version,
+            "hints": hints,
             "tools": [
                 {
                     "tool": t.name,
@@ -62,8 +68,13 @@ def check(
                 for t, agents in found
             ],
         },
-        output.table(("tool", "effect", "approval", "budgets", "rules", "agents"), rows)
-        or ["The project has no tools."],
+        [
+            *(
+                output.table(("tool", "effect", "approval", "budgets", "rules", "agents"), rows)
+                or ["The project has no tools."]
+            ),
+            *(line for hint in hints for line in output.paragraph(hint)),
+        ],
     )
 
 

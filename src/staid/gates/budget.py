@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 from staid.domain.call import Severity
 from staid.domain.canonical import Json, canonical
+from staid.domain.demand import Terms
 from staid.domain.errors import ToolInvalid
 
 APPROVER = "approver"
@@ -180,6 +181,20 @@ def _argument(key: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """What is wanted of approvers once a total is beyond a number."""
+
+    number: Decimal
+    reached: bool
+    """Whether reaching it exactly is enough."""
+    terms: Terms
+
+    def passed(self, total: Decimal) -> bool:
+        """Return whether a total is beyond it."""
+        return total > self.number or (self.reached and total == self.number)
+
+
+@dataclass(frozen=True, slots=True)
 class Draw:
     """What one call would add to one running total."""
 
@@ -192,8 +207,17 @@ class Draw:
     """What exceeding the limit means: a budget denies, a structuring threshold asks."""
     own: bool = False
     """Whether it counts the asker's calls alone, so that they may be told the total."""
+    reached: bool = False
+    """Whether reaching the limit exactly is beyond it."""
+    steps: tuple[Step, ...] = ()
+    """Where it asks: what rules of the policy want of approvers then, beside the tool."""
 
     @property
     def slot(self) -> Slot:
         """Which running total this adds to."""
         return (self.budget, self.key)
+
+    def exceeded(self, before: Decimal) -> bool:
+        """Return whether this call takes a total beyond the limit."""
+        total = before + self.amount
+        return total > self.limit or (self.reached and total == self.limit)

@@ -171,7 +171,8 @@ def _prepare(  # noqa: PLR0911 - one return for each thing that may be wrong
     try:
         budgets = (*tool.budgets, *bounds.budgets)
         drawn = [(b.of_approver, b.draw(name, dumped, subject, agent)) for b in budgets]
-        sums = [s.draw(name, dumped, subject, agent) for s in tool.structuring]
+        watched = (*tool.structuring, *bounds.sums)
+        sums = [s.draw(name, dumped, subject, agent) for s in watched]
     except Exception as error:  # noqa: BLE001 - missing data denies, whatever is missing
         return Prepared(name, tool, dumped, params, fault=_broken("budget", error))
     own = (draw for later, draw in drawn if not later)

@@ -62,21 +62,22 @@ class Tally:
 
     def __init__(self) -> None:
         """Start with nothing drawn."""
-        self._drawn: dict[Slot, list[tuple[datetime, Decimal]]] = {}
+        self._drawn: dict[Slot, list[tuple[datetime, Decimal, str]]] = {}
 
-    def add(self, draws: Iterable[Draw], at: datetime) -> None:
+    def add(self, draws: Iterable[Draw], at: datetime, call: str) -> None:
         """Count what a call drew."""
         for draw in draws:
-            self._drawn.setdefault(draw.slot, []).append((at, draw.amount))
+            self._drawn.setdefault(draw.slot, []).append((at, draw.amount, call))
 
-    def totals(self, draws: Sequence[Draw], before: datetime) -> Totals:
-        """Return the total of every slot as it was at this moment."""
-        return {draw.slot: self._total(draw, before) for draw in draws}
+    def totals(self, draws: Sequence[Draw], before: datetime, call: str = "") -> Totals:
+        """Return the total of every slot as it was at this moment, without that call's own."""
+        return {draw.slot: self._total(draw, before, call) for draw in draws}
 
-    def _total(self, draw: Draw, before: datetime) -> Decimal:
+    def _total(self, draw: Draw, before: datetime, call: str) -> Decimal:
         since = before - draw.window
         drawn = self._drawn.get(draw.slot, [])
-        return sum((amount for at, amount in drawn if since < at <= before), Decimal(0))
+        counted = (amount for at, amount, by in drawn if since < at <= before and by != call)
+        return sum(counted, Decimal(0))
 
 
 def rerule(
@@ -112,5 +113,5 @@ def rerule(
             ),
         )
         if ruling.severity is not Severity.DENY and record.state in DREW:
-            tally.add(prepared.draws, record.proposed_at)
+            tally.add(prepared.draws, record.proposed_at, call.id)
         yield Reruled(record, ruling)

@@ -24,7 +24,9 @@ from staid.gates.expression.scope import Facts, Path, Scope, type_at
 from staid.gates.expression.syntax import Call, Each, Fault, Joined, Literal, Name, Node, Not, walk
 from staid.gates.expression.types import ANY, OPEN, Kind, Type, of_schema
 from staid.gates.expression.values import Undecided, globbed
+from staid.gates.structuring import Structuring
 from staid.gates.tool import Tool
+from staid.gates.watching import Above, Watched, above, declared, together, why_not
 
 VALUE = "value"
 """In a rule for a role: the value that plays it."""
@@ -56,6 +58,8 @@ class Rule:
     shadow: bool = False
     terms: Terms = field(default_factory=Terms)
     """What it asks of approvers, where it asks."""
+    sums: bool | Structuring = True
+    """What calls add up to: watched as the condition implies it, as told here, or not."""
 
     @property
     def id(self) -> str:
@@ -147,9 +151,9 @@ class ToolRules:
         """Compile; a rule that means nothing for the tool is kept as `broken`."""
         self.rules = tuple(rules)
         self.budgets = tuple(_own(tool, budget) for budget in budgets)
-        self.fault = _unusable(tool, self.budgets)
-        """Why the budgets cannot be drawn from, or None."""
         self.broken: list[Broken] = []
+        self.unwatched: list[tuple[Rule, str]] = []
+        """Rules with a number that splitting would meet, and why no sum can be told from them."""
         self._roles = scope.roles
         self.records = frozenset(_records(rule for rule in rules if self._concerned(rule)))
         """Names of the records that the rules look into."""
@@ -160,6 +164,29 @@ class ToolRules:
         compiler = Compiler(scope, self._slots)
         for rule in rules:
             self._add(self._compiled(rule, compiler))
+        self.sums = self._watched(tool)
+        """Sums of calls that are each below the number of a rule."""
+        self.fault = _unusable(tool, self.budgets, self.sums)
+        """Why budgets or sums cannot be drawn from, or None."""
+
+    def _watched(self, tool: Tool) -> tuple[Watched, ...]:
+        """Return the sums to be watched; a read changes nothing that could add up."""
+        found: list[Watched] = []
+        derived: list[tuple[Above, Terms]] = []
+        broken = [one.rule for one in self.broken]
+        able = (r for r in self.rules if r not in broken and self._concerned(r))
+        asking = (r for r in able if r.severity is Severity.ASK and not r.shadow)
+        for rule in asking:
+            when, unless = (c.node if c else None for c in (rule.when, rule.unless))
+            if isinstance(rule.sums, Structuring):
+                found.append(declared(tool.name, rule.name, rule.sums, rule.terms))
+            elif not rule.sums or tool.effect is Effect.READ:
+                continue
+            elif rule.role is None and (bound := above(when, unless)):
+                derived.append((bound, rule.terms))
+            elif reason := why_not(when, unless):
+                self.unwatched.append((rule, reason))
+        return (*together(tool.name, derived), *found)
 
     def facts(self, facts: Facts) -> Env:
         """Return the values that the rules look at."""
@@ -350,11 +377,11 @@ def _own(tool: Tool, budget: Budget) -> Budget:
     return replace(budget, name=f"{PREFIX}{shape}")
 
 
-def _unusable(tool: Tool, budgets: Sequence[Budget]) -> str | None:
-    """Return why the budgets of a policy cannot be drawn from by a tool's calls, or None."""
+def _unusable(tool: Tool, budgets: Sequence[Budget], sums: Sequence[Watched]) -> str | None:
+    """Return why the budgets and sums of a policy cannot be drawn from by a tool, or None."""
     try:
-        for budget in budgets:
-            budget.check(tool.name, frozenset(tool.params.model_fields))
+        for one in (*budgets, *(watched.detector for watched in sums)):
+            one.check(tool.name, frozenset(tool.params.model_fields))
     except ToolInvalid as error:
         return str(error.values["detail"])
     totals = [(b.name, b.sum_of, b.per, duration(b.window)) for b in (*tool.budgets, *budgets)]

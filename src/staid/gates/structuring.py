@@ -7,7 +7,7 @@ beyond it for one key within the window, the next one asks, and shows the sum.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
@@ -15,9 +15,11 @@ from typing import Any
 
 from staid.domain.call import Ruling, Severity
 from staid.domain.canonical import Json, decimal_text
+from staid.domain.demand import Terms
 from staid.gates.budget import (
     Draw,
     Slot,
+    Totals,
     amount_of,
     check_keys,
     check_total,
@@ -69,6 +71,8 @@ class Structuring:
     window: str | timedelta = "1d"
     name: str = ""
     """Tools whose detectors carry the same name share one sum; by default each has its own."""
+    reached: bool = False
+    """Whether reaching it exactly asks, too."""
 
     def __post_init__(self) -> None:
         """Hold several keys as a tuple, so that detectors can be compared and hashed."""
@@ -89,12 +93,12 @@ class Structuring:
         Raises where the data does not say it.
         """
         amount, above = amount_of(arguments[self.sum_of]), Decimal(self.above)
-        if amount > above:
+        if amount > above or (self.reached and amount == above):
             return None
         key = key_of(self.per, arguments, subject, agent)
         own = "customer" in keys(self.per)
         window = duration(self.window)
-        return Draw(self.total(tool), key, amount, above, window, Severity.ASK, own)
+        return Draw(self.total(tool), key, amount, above, window, Severity.ASK, own, self.reached)
 
     def total(self, tool: str) -> str:
         """Return the name of the sum that calls of a tool add to; it ends with the seconds."""
@@ -110,10 +114,18 @@ def derived(threshold: Threshold) -> Structuring:
 
 def ruled(draw: Draw, total: Decimal) -> Ruling | None:
     """Return `ask` where a call takes its sum beyond the threshold, None where it does not."""
-    reached = total + draw.amount
-    if reached <= draw.limit:
+    if not draw.exceeded(total):
         return None
-    return Ruling(Severity.ASK, draw.budget, _told(draw, reached))
+    return Ruling(Severity.ASK, draw.budget, _told(draw, total + draw.amount))
+
+
+def wanted(draws: Iterable[Draw], totals: Totals) -> Iterator[Terms]:
+    """Yield what rules want of approvers whose numbers these sums are beyond."""
+    for draw in draws:
+        total = totals.get(draw.slot)
+        if draw.beyond is Severity.ASK and total is not None and draw.exceeded(total):
+            reached = total + draw.amount
+            yield from (step.terms for step in draw.steps if step.passed(reached))
 
 
 def counted(
@@ -138,12 +150,17 @@ def window_of(rule: str) -> timedelta:
 def _told(draw: Draw, reached: Decimal, calls: int | None = None) -> str:
     window, above = span(draw.window), decimal_text(draw.limit)
     if not draw.own:  # of others the asker learns nothing, not even how much
-        return f"Calls within {window} add up to more than {above}; each alone is not above it."
+        over = "at least" if draw.reached else "more than"
+        return f"Calls within {window} add up to {over} {above}; each alone {_each(draw)}."
     many = "Calls" if calls is None else f"{calls} calls"
     return (
-        f"{many} within {window} add up to {decimal_text(reached)}, above {above};"
-        " each alone is not above it."
+        f"{many} within {window} add up to {decimal_text(reached)},"
+        f" {'not below' if draw.reached else 'above'} {above}; each alone {_each(draw)}."
     )
+
+
+def _each(draw: Draw) -> str:
+    return "is below it" if draw.reached else "is not above it"
 
 
 def span(window: timedelta) -> str:

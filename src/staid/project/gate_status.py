@@ -14,6 +14,8 @@ from staid.domain.canonical import Json, decimal_text, timestamp
 from staid.gates.breaker import Standing
 from staid.gates.budget import Budget, duration
 from staid.gates.policy import EVERY_TOOL
+from staid.gates.structuring import Structuring
+from staid.gates.tool import Tool
 
 if TYPE_CHECKING:
     from staid.project.project import Project
@@ -137,13 +139,19 @@ def totals(project: Project) -> Iterator[Total]:
     bounds = {
         (one.total(name), Decimal(one.limit if isinstance(one, Budget) else one.above)): one
         for name, tool in sorted(project.tools.items())
-        for one in (*tool.budgets, *project.wiring.policy.about(tool).budgets, *tool.structuring)
+        for one in _watched(project, tool)
     }
     for (name, limit), one in sorted(bounds.items(), key=lambda each: each[0]):
         window = duration(one.window)
         beyond = "deny" if isinstance(one, Budget) else "ask"
         for key, drawn in project.wiring.ledger.running(name, window).items():
             yield Total(name, key, drawn, limit, window, beyond)
+
+
+def _watched(project: Project, tool: Tool) -> Iterator[Budget | Structuring]:
+    rules = project.wiring.policy.about(tool)
+    yield from (*tool.budgets, *rules.budgets, *tool.structuring)
+    yield from (each.detector for each in rules.sums)
 
 
 def _tools(

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, timedelta, tzinfo
-from decimal import Decimal, InvalidOperation
+from datetime import UTC, tzinfo
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from staid.domain.call import Effect, Severity
+from staid.domain.call import Severity
 from staid.domain.canonical import Json, digest
 from staid.domain.errors import PolicyInvalid, PolicyUnreadable
-from staid.gates.budget import Budget, duration
-from staid.gates.demand import Terms
+from staid.gates.budget import Budget
 from staid.gates.expression.parse import parse
 from staid.gates.expression.scope import Path as Argument
 from staid.gates.expression.scope import suggestion
@@ -25,6 +23,7 @@ from staid.gates.expression.syntax import Call, Fault, Literal, Name, walk
 from staid.gates.rules import Block, Condition, Policy, Role, Rule
 from staid.gates.tool import Tool
 from staid.project.policy_tree import Entries, Tree, TreeFault, read_tree
+from staid.project.policy_values import decimal, duration_of, effects, sums, terms, words_of, yes
 
 VERSION = "1"
 SEVERITIES = {"allow": Severity.ALLOW, "ask": Severity.ASK, "deny": Severity.DENY}
@@ -40,13 +39,14 @@ RULE_KEYS = (
     "then",
     "message",
     "shadow",
+    "sums",
     "approvers",
     "quorum",
     "ceilings",
     "escalate",
     "expires",
 )
-_ASKS = frozenset({"approvers", "quorum", "ceilings", "escalate", "expires"})
+_ASKS = frozenset({"approvers", "quorum", "ceilings", "escalate", "expires", "sums"})
 CONSTRAINT_KEYS = ("name", "require", "for", "effect", "message", "shadow")
 BUDGET_KEYS = ("limit", "sum_of", "per", "window", "name")
 
@@ -192,7 +192,7 @@ class _Reader:
         if unknown is not None and unknown.plain() not in {"ok", True}:
             raise unknown.fault("write unknown: ok, or leave it out")
         block = Block(
-            key.text(), effects=_effects(entries.get("effect")), unknown=unknown is not None
+            key.text(), effects=effects(entries.get("effect")), unknown=unknown is not None
         )
         self._named(key, block)
         rules: list[Rule] = []
@@ -224,17 +224,18 @@ class _Reader:
         severity = SEVERITIES[then.text()]
         asks = entries.first(_ASKS)
         if asks is not None and severity is not Severity.ASK:
-            raise asks.fault("only a rule whose ruling is ask has approvers and times")
+            raise asks.fault("only a rule whose ruling is ask has approvers, times and sums")
         rule = Rule(
             self._name(entries, tree),
             severity,
-            _words(entries.get("message")),
+            words_of(entries.get("message")),
             self._condition(entries.get("when")),
             self._condition(entries.get("unless")),
             self._role(entries.get("for")),
-            _effects(entries.get("effect")),
-            _yes(entries.get("shadow")),
-            _terms(entries),
+            effects(entries.get("effect")),
+            yes(entries.get("shadow")),
+            terms(entries),
+            sums(entries.get("sums")),
         )
         self._value(rule, tree)
         return rule
@@ -244,11 +245,11 @@ class _Reader:
         rule = Rule(
             self._name(entries, tree),
             Severity.DENY,
-            _words(entries.get("message")),
+            words_of(entries.get("message")),
             unless=self._condition(entries.required("require", tree)),
             role=self._role(entries.get("for")),
-            effects=_effects(entries.get("effect")),
-            shadow=_yes(entries.get("shadow")),
+            effects=effects(entries.get("effect")),
+            shadow=yes(entries.get("shadow")),
         )
         self._value(rule, tree)
         return rule
@@ -304,14 +305,14 @@ class _Reader:
         entries = tree.mapping(BUDGET_KEYS)
         sum_of, per, name = entries.get("sum_of"), entries.get("per"), entries.get("name")
         window = entries.get("window")
-        limit = _decimal(entries.required("limit", tree))
+        limit = decimal(entries.required("limit", tree))
         if limit <= 0:
             raise tree.fault("the limit of a budget is above 0")
         return Budget(
             limit,
             sum_of.text() if sum_of else None,
             [each.text() for each in per.listed(single=True)] if per else "customer",
-            _duration(window) if window else "1d",
+            duration_of(window) if window else "1d",
             name.text() if name else "",
         )
 
@@ -327,7 +328,7 @@ class _Reader:
                     detail = f"rule {broken.rule.name}, tool {tool.name}: {broken.message}"
                     self.fault(tree.fault(detail, broken.at))
             if about.fault is not None:
-                detail = f"the budgets for {tool.name} cannot be used: {about.fault}"
+                detail = f"the budgets and sums for {tool.name} cannot be used: {about.fault}"
                 self.faults.append(PolicyFault(1, 1, detail))
         self._check_records()
 
@@ -355,101 +356,6 @@ def _sorted(value: Json) -> Json:
 
 def _items(tree: Tree | None) -> Iterator[Tree]:
     return iter(tree.listed()) if tree is not None else iter(())
-
-
-def _words(tree: Tree | None) -> str:
-    return tree.text() if tree is not None else ""
-
-
-def _yes(tree: Tree | None) -> bool:
-    if tree is None:
-        return False
-    value = tree.plain()
-    if not isinstance(value, bool):
-        raise tree.fault("write true or false")
-    return value
-
-
-def _effects(tree: Tree | None) -> frozenset[Effect]:
-    if tree is None:
-        return frozenset(Effect)
-    found: set[Effect] = set()
-    for one in tree.listed(single=True):
-        names = [effect.value for effect in Effect]
-        if one.text() not in names:
-            raise one.fault(f"{one.text()!r} is no effect{suggestion(one.text(), names)}")
-        found.add(Effect(one.text()))
-    return frozenset(found)
-
-
-def _terms(entries: Entries) -> Terms:
-    escalate, quorum = entries.get("escalate"), entries.get("quorum")
-    expires = entries.get("expires")
-    after: timedelta | None = None
-    to: frozenset[str] = frozenset()
-    if escalate is not None:
-        inner = escalate.mapping(("after", "to"))
-        after = _duration(inner.required("after", escalate))
-        to = _tokens(inner.required("to", escalate))
-    return Terms(
-        _tokens(entries.get("approvers")),
-        _quorum(quorum) if quorum is not None else 1,
-        _ceilings(entries.get("ceilings")),
-        _duration(expires) if expires is not None else None,
-        after,
-        to,
-    )
-
-
-def _tokens(tree: Tree | None) -> frozenset[str]:
-    if tree is None:
-        return frozenset()
-    found: list[str] = []
-    for one in tree.listed(single=True):
-        kind, _, name = one.text().partition(":")
-        if kind not in {"user", "group"} or not name:
-            raise one.fault(f"{one.text()!r} is no approver; write user:lead or group:leads")
-        found.append(one.text())
-    if not found:
-        raise tree.fault("an empty list of approvers is nobody; leave it out for anybody")
-    return frozenset(found)
-
-
-def _quorum(tree: Tree) -> int:
-    value = tree.plain()
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 100:
-        raise tree.fault("a quorum is a number of people, from 1 to 100")
-    return value
-
-
-def _ceilings(tree: Tree | None) -> dict[str, Decimal]:
-    if tree is None:
-        return {}
-    found: dict[str, Decimal] = {}
-    for key, value in tree.items():
-        kind, _, name = key.text().partition(":")
-        if kind not in {"user", "group"} or not name:
-            raise key.fault(f"{key.text()!r} is no approver; write user:lead or group:leads")
-        found[key.text()] = _decimal(value)
-    return found
-
-
-def _decimal(tree: Tree) -> Decimal:
-    text = tree.text(as_written=True)
-    try:
-        value = Decimal(text)
-    except InvalidOperation as error:
-        raise tree.fault(f"{text!r} is no number") from error
-    if not value.is_finite() or len(text) > 40:
-        raise tree.fault(f"{text[:40]!r} is no number")
-    return value
-
-
-def _duration(tree: Tree) -> timedelta:
-    try:
-        return duration(tree.text())
-    except ValueError as error:
-        raise tree.fault(str(error)) from error
 
 
 def about(policy: Policy, tools: Iterable[Tool]) -> dict[str, list[str]]:

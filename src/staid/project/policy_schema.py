@@ -59,6 +59,7 @@ def _rule() -> dict[str, Any]:
             "then": {"enum": list(SEVERITIES)},
             "message": _TEXT,
             "shadow": {"type": "boolean"},
+            "sums": {"anyOf": [{"type": "boolean"}, _sums()]},
             "approvers": _TOKENS,
             "quorum": {"type": "integer", "minimum": 1, "maximum": 100},
             "ceilings": _named(_AMOUNT),
@@ -93,6 +94,18 @@ def _budget() -> dict[str, Any]:
             "name": _TEXT,
         },
         ["limit"],
+    )
+
+
+def _sums() -> dict[str, Any]:
+    return _strict(
+        {
+            "of": _TEXT,
+            "above": _AMOUNT,
+            "per": {"anyOf": [_TEXT, {"type": "array", "items": _TEXT, "minItems": 1}]},
+            "window": _DURATION,
+        },
+        ["of", "above"],
     )
 
 

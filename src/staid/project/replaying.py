@@ -284,7 +284,7 @@ class Replays:
             return {}
         now = self._project.wiring.clock.now()
         at = datetime.fromisoformat(past.rows[0].at) if past else now
-        return self._tally.totals(draws, at)
+        return self._tally.totals(draws, at, past.id if past else "")
 
     @cached_property
     def _tally(self) -> Tally:
@@ -295,7 +295,7 @@ class Replays:
                 prepared = prepare(
                     call.tool, tool, call.arguments, call.subject, call.agent, self._rules
                 )
-                tally.add(prepared.draws, use.record.proposed_at)
+                tally.add(prepared.draws, use.record.proposed_at, call.id)
         return tally
 
     def _calibration(self) -> Calibration | None:

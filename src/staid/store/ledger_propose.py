@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
+from functools import reduce
 
 from sqlalchemy import Connection, insert
 
@@ -27,9 +28,10 @@ from staid.gates import facts
 from staid.gates.approval import Move, move, target
 from staid.gates.breaker import Standing
 from staid.gates.budget import Totals
+from staid.gates.demand import tightened
 from staid.gates.ledger import Edit, Lease, Proposal, Settlement
 from staid.gates.policy import Snapshot
-from staid.gates.structuring import PREFIX, counted
+from staid.gates.structuring import PREFIX, counted, wanted
 from staid.store import call_rows, circuits, reservations, stops, tables
 from staid.store.ledger_groups import Groups, raised
 from staid.store.ledger_moves import settled_facts
@@ -96,7 +98,8 @@ class Proposals(Groups):
         if taken is not None:
             editor = taken.edit.editor.token
             record = replace(record, replaces=taken.approval.call.id, edited_by=editor)
-        approval = self._request(proposal, record, now)
+        asked = reduce(tightened, wanted(proposal.draws, seen.totals), proposal.demand)
+        approval = self._request(replace(proposal, demand=asked), record, now)
         joined: list[Event] = []
         if approval is not None and approval.rule.startswith(PREFIX):
             approval, joined = self._joined(connection, proposal, approval, seen.totals)

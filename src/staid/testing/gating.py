@@ -23,6 +23,7 @@ from staid.domain.message import ProposedCall
 from staid.domain.principal import Principal
 from staid.gates.ledger import Lease
 from staid.gates.policy import prepare
+from staid.gates.rules import NO_POLICY, Policy
 from staid.gates.tool import Call, Tool, define
 from staid.runtime.gate import Gate, Proposer
 from staid.runtime.gate_witness import read
@@ -87,14 +88,20 @@ class GateWorld:
             REFUND: self.define(),
             "orders.find": define(self.handle, "orders.find", params=Refund, effect="read"),
         }
+        self._ids = ids
+        self.under(NO_POLICY)
+
+    def under(self, policy: Policy) -> None:
+        """Go on as a process that was started with this policy."""
         self.gate = Gate(
             self.tools,
             self.ledger,
             self.clock,
-            ids,
+            self._ids,
             "p1",
             lease=MINUTE,
             stopped=lambda: frozenset(self.stopped),
+            policy=policy,
         )
 
     def define(self, **options: Any) -> Tool:  # noqa: ANN401 - those of `define`
