@@ -13,6 +13,7 @@ from staid.domain.events import EventKind, JournalRow
 from staid.gates.ledger import Added
 from staid.gates.rules import SHADOW
 from staid.gates.sources import Origin
+from staid.gates.structuring import PREFIX
 from staid.project.approval_json import approval_json, call_json
 from staid.project.provenance import Provenance, provenance_of
 
@@ -66,6 +67,11 @@ class Card:
     """Every call that one decision is about, its own first."""
     adding_up: tuple[Added, ...]
     """Every call that the sum behind it is made of, those that ran already among them."""
+
+    @property
+    def summed(self) -> bool:
+        """Whether a sum asks: then no single call of it can be changed."""
+        return self.approval.rule.startswith(PREFIX)
 
     @property
     def total(self) -> Decimal:

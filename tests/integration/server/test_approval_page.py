@@ -59,6 +59,7 @@ def test_what_anybody_may_have_written_cannot_be_overlooked(bank: Any) -> None:
     button = page.index('value="approve"')
     assert page.index("Approving lets it run with iban") < button
     assert 'aria-describedby="careful"' in page[button:]
+    assert "Change the arguments" in page
 
 
 def test_the_askers_words_raise_no_alarm(bank: Any) -> None:
@@ -183,6 +184,7 @@ def test_small_calls_are_shown_with_their_sum(bank: Any) -> None:
         assert f"order_id</span> {order}" in page or f"order_id {order}" in page
     assert page.count("decided here") == 2
     assert "Approve all 2" in page
+    assert "Change the arguments" not in page
     assert "Changed since it was last shown" in page
     assert "2 calls, one decision" in lead.get("/approvals").text
     ada = page_of(bank.signed_in("user:ada"), request)
