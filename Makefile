@@ -8,7 +8,7 @@ TRIALS ?= 1000
 VIA ?= plain
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check lock fit-confidence bench bench-turn bench-grounding bench-store \
-        bench-traces bench-gates prove-leaks prove-effects prove-journal peers peers-setup peers-effects \
+        bench-traces bench-gates bench-names prove-leaks prove-effects prove-journal peers peers-setup peers-effects \
         bench-gate-cost agentdojo-setup bench-agentdojo tau2-setup bench-tau2 docs clean
 
 help:  ## Show this menu
@@ -61,6 +61,9 @@ bench-traces: setup  ## What a fact costs, what is durable, what kill -9 loses
 
 bench-gates: setup  ## What a ruling costs under a thousand rules
 	$(BIN)/python benchmarks/bench_gates.py
+
+bench-names: setup  ## What the lists of the extra `names` find, and what they mask for nothing
+	$(BIN)/python benchmarks/bench_names.py
 
 prove-leaks: setup  ## More examples of the leak property than CI runs
 	STAID_LEAK_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest tests/property -k leak -q -n 2 --timeout 0

@@ -94,7 +94,8 @@ def _round(wiring: Wiring, name: str, jitter: Callable[[], float]) -> Round:
     done = Round(name)
     try:
         sink = wiring.sink(name)
-    except StaidError as error:  # a secret is missing: the other sinks go on
+        wiring.disclosure(name)
+    except StaidError as error:  # a secret or a finder is missing: nothing leaves for this sink
         done.error = str(error)
         return done
     try:

@@ -36,7 +36,7 @@ def _entry(settings: Settings, entry: str) -> Project:
     if not colon:
         raise EntryInvalid(entry=entry, detail="it is not module:object")
     try:
-        found = getattr(_module(settings.directory_path, name), attribute, None)
+        found = getattr(module_of(settings.directory_path, name), attribute, None)
     except StaidError:
         raise
     except Exception as error:
@@ -55,7 +55,8 @@ class _Source(SourceFileLoader):
         raise OSError(path)
 
 
-def _module(folder: Path, name: str) -> ModuleType:
+def module_of(folder: Path, name: str) -> ModuleType:
+    """Return a module of the project, or an installed one; raises whatever importing raises."""
     file = folder.joinpath(*name.split(".")).with_suffix(".py")
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))

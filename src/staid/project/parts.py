@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from staid.store.search import SqlSearch
     from staid.store.stops import SqlStops
     from staid.tracing.disclosure import Disclosure
+    from staid.tracing.redaction import NameFinder
 
 
 class Wiring:
@@ -114,7 +115,13 @@ class Wiring:
         """Return what may leave for a sink."""
         from staid.project.sinks import disclosure_of
 
-        return disclosure_of(self.settings.sinks[name], self._journal_key())
+        return disclosure_of(self.settings.sinks[name], self._journal_key(), self._name_finder)
+
+    @cached_property
+    def _name_finder(self) -> NameFinder | None:
+        from staid.project.sinks import name_finder
+
+        return name_finder(self.settings)
 
     def sink_attributes(self, name: str) -> Mapping[str, Attribute]:
         """Return what every span for a sink bears."""

@@ -213,6 +213,13 @@ class ServerSettings(_Strict):
     """Tokens of those who may see the counts of everybody's runs in the console; empty: nobody."""
 
 
+class RedactionSettings(_Strict):
+    """`[redaction]`: what is masked for sinks beside what has a form of its own."""
+
+    names: str | None = None
+    """`lists`, from the extra `names`; or your own finder as `module:function`; unset: none."""
+
+
 class Settings(_Strict):
     """Everything in `staid.toml`, with the folder it was found in."""
 
@@ -228,6 +235,7 @@ class Settings(_Strict):
     mcp: dict[str, McpSettings] = Field(default_factory=dict[str, McpSettings])
     notify: dict[str, NotifySettings] = Field(default_factory=dict[str, NotifySettings])
     retention: RetentionSettings = RetentionSettings()
+    redaction: RedactionSettings = RedactionSettings()
     sinks: dict[str, SinkSettings] = Field(default_factory=dict[str, SinkSettings])
 
     @property

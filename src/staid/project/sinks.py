@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from staid.domain.errors import SinkNotFound
+from staid.domain.errors import SettingsInvalid, SinkNotFound
 from staid.domain.exports import Attribute, Sink
-from staid.project.settings import Settings, secret
+from staid.project.settings import FILE, Settings, secret
 from staid.tracing.alias import alias_of, is_alias
 from staid.tracing.disclosure import Disclosure
-from staid.tracing.redaction import Rules, redact
+from staid.tracing.redaction import NameFinder, Rules, redact
 
 if TYPE_CHECKING:
     from staid.project.sink_settings import SinkSettings
@@ -40,9 +40,43 @@ def open_sink(settings: Settings, name: str) -> Sink:
     return sink_of(plan)
 
 
-def disclosure_of(sink: SinkSettings, key: bytes) -> Disclosure:
+LISTS = "lists"
+
+
+def name_finder(settings: Settings) -> NameFinder | None:
+    """Return what finds names of people, by `[redaction] names`; None where nothing is set.
+
+    Raises `SettingsInvalid` where it cannot be loaded, and `ExtraMissing`.
+    """
+    wanted = settings.redaction.names
+    if wanted is None:
+        return None
+    if wanted == LISTS:
+        from staid.adapters.names import listed_names
+
+        return listed_names()
+    from staid.project.loading import module_of
+
+    module, _, function = wanted.partition(":")
+    try:
+        found = getattr(module_of(settings.directory_path, module), function)
+    except Exception as error:
+        detail = f"{type(error).__name__}: {error}"
+        raise _unnamed(settings, detail) from error
+    if not callable(found):
+        raise _unnamed(settings, f"{wanted} is no function")
+    return cast("NameFinder", found)
+
+
+def _unnamed(settings: Settings, detail: str) -> SettingsInvalid:
+    file = settings.directory_path / FILE
+    told = f"it is lists, or module:function of a function from a text to places ({detail})"
+    return SettingsInvalid(key="redaction.names", file=file, detail=told)
+
+
+def disclosure_of(sink: SinkSettings, key: bytes, names: NameFinder | None = None) -> Disclosure:
     """Return what may leave for a sink: people go under the journal's alias."""
-    rules = Rules(level="masked")
+    rules = Rules(level="masked", names=names)
     return Disclosure(
         level=sink.content,
         label=sink.holds,

@@ -271,6 +271,25 @@ def test_an_unknown_sink(exporting: Make) -> None:
         exporting().export("nowhere")
 
 
+def test_a_finder_of_names_works_on_every_masked_sink(exporting: Make, server: OtlpServer) -> None:
+    """A project's own finder masks names; one that cannot be loaded lets nothing out, and waits."""
+    names = '[redaction]\nnames = "finding:names"'
+    here = exporting(("there", "otlp", names))
+    here.ask("Is the order of Zuckerkandl late?")
+    [done] = here.export()
+    assert ("ST-102" in done.error, server.spans, here.states("there")) == (True, [], ["waiting"])
+    finding = here.project.settings.directory_path / "finding.py"
+    finding.write_text(
+        "def names(text):\n    at = text.find('Zuckerkandl')\n    return [(at, at + 11)]\n"
+    )
+    again = exporting(("there", "otlp", names))
+    again.project.wiring.clock = here.clock
+    assert again.export()[0].sent == 1
+    told = str([span.attributes for span in server.spans])
+    assert "Zuckerkandl" not in told
+    assert "Is the order of [name:11] late?" in told
+
+
 @pytest.mark.parametrize(
     ("lines", "said"),
     [
