@@ -121,13 +121,18 @@ def _not_found(record: Record, wanted: str, present: Present | None) -> Iterator
         text = f"The corpus has no document {wanted} now, and the search did not find it then."
         yield Reason("absent", text, (searched,), "now")
         return
-    yield from _kept_out(present, searched)
+    kept_out = list(_kept_out(present, searched))
+    yield from kept_out
     k = cast("int", done.fact.get("k") or 0)
     if cast("int", done.fact["found"]) < k:
         # Fewer than asked for means the whole view: what is in it now came in since.
-        text = "It was not in what was searched then: it was added, vetted or opened later."
-        yield Reason("not in view then", text, (searched,))
+        since = "." if kept_out else ": it was added, vetted or opened later."
+        yield Reason(
+            "not in view then", f"It was not in what was searched then{since}", (searched,)
+        )
         return
+    if kept_out:
+        return  # it is not in the view now, so nothing follows for its rank
     best = f"the best {k}" if k else "the best"
     text = f"As things are now it is in the asker's view: if it was then, it ranked below {best}"
     yield Reason("ranked below", f"{text} of {done.fact['view']} chunks.", (searched,), "now")

@@ -77,6 +77,22 @@ def test_a_view_that_was_found_whole_did_not_have_it_then(journal: Any, answered
     assert (reason.verdict, reason.as_of) == ("not in view then", "then")
 
 
+@pytest.mark.parametrize(
+    "kept_out", [{"asker_may": False}, {"agent_may": False}, {"vetted": False}]
+)
+def test_what_is_not_in_the_view_is_never_said_to_be(
+    journal: Any, answered: Any, kept_out: Any
+) -> None:
+    """A document that is kept out today is not ranked, nor told to have come into the view."""
+    present = replace(HERE, **kept_out)
+    (reason,) = why_not_document(Record.of("run_1", journal(*answered)), "z.md", present)
+    assert "in the asker's view" not in reason.text
+    small = changed(answered, K.RETRIEVAL_DONE, k=10)
+    _, then = why_not_document(Record.of("run_1", journal(*small)), "z.md", present)
+    assert (then.verdict, then.as_of) == ("not in view then", "then")
+    assert then.text == "It was not in what was searched then."
+
+
 def test_dropped_winners_and_unsearched_runs_are_told(journal: Any, answered: Any) -> None:
     """A recheck that dropped something may have dropped it; small talk searches nothing."""
     dropped = changed(answered, K.RETRIEVAL_DONE, withheld=1)
