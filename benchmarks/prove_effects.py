@@ -310,7 +310,9 @@ def _unsettled(
     asked = [record for record in calls if record.state.value != "failed"]
     raced = any(role == "recover" for role, _ in trial.racers)
     if len(effects) != len(asked) or (len(asked) != 1 and not raced):
-        yield f"{len(effects)} effects of {len(asked)} requests with a truthful probe"
+        states = ", ".join(record.state.value for record in calls)
+        told = f"{len(effects)} effects of {len(asked)} requests ({states})"
+        yield f"{told} with a truthful probe"
 
 
 def _racers(trial: Trial, job: Job) -> Iterator[Job]:

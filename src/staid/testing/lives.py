@@ -242,6 +242,15 @@ class Life:
             await self._decide("approve")
             await self._execute()
             await self._reconcile()
+        await self._others()
+
+    async def _others(self) -> None:
+        """Carry on the calls that processes which raced proposed beside the last one."""
+        for record in self._ledger.calls(self.run):
+            if record.state is CallState.APPROVED:
+                await self._coded(self.gate.execute(record.call.id))
+            elif record.state is CallState.IN_DOUBT and self._job.probed:
+                await self._coded(self.gate.reconcile(record.call.id))
 
     async def _reconcile(self) -> None:
         """Ask what became of a call in doubt; what did not happen is asked for anew."""
@@ -314,6 +323,9 @@ class FrameworkLife(Life):
     async def _execute(self) -> None:
         if self._record() is not None:
             await self._drive()
+
+    async def _others(self) -> None:
+        """Nothing is left: an agent finds its call by its key, whoever proposed it."""
 
     async def _drive(self) -> None:
         """Let the agent make the call: it is proposed, found again, or carried out."""
