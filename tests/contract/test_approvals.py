@@ -232,6 +232,15 @@ def test_what_was_looked_at_before_a_change_decides_nothing(world: World) -> Non
             world.gates.ledger.decide(asked.id, LEAD, "approve", seen=seen)
 
 
+def test_what_was_seen_includes_the_preview_from_the_first_round(world: World) -> None:
+    """The digest of the call alone stands for no look at preview and balance."""
+    asked = world.asked()
+    with pytest.raises(ApprovalMismatch):
+        world.gates.ledger.decide(asked.id, LEAD, "approve", seen=asked.digest)
+    world.gates.ledger.decide(asked.id, LEAD, "approve", seen=asked.binding)
+    assert world.run(asked).state is CallState.DONE
+
+
 def test_an_expired_reconsideration_is_a_no(world: World) -> None:
     """A request that is asked anew after its time has passed expires and never runs."""
     asked = world.asked()

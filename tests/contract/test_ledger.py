@@ -187,7 +187,8 @@ def test_deciding_what_was_not_seen(world: GateWorld) -> None:
     record = world.propose()
     with pytest.raises(ApprovalMismatch):
         world.approve(record, seen="0" * 64)
-    world.approve(record, seen=record.call.digest)
+    asked = world.ledger.approval(ApprovalId(record.approval or ""))
+    world.approve(record, seen=asked.binding)
 
 
 @pytest.mark.parametrize(

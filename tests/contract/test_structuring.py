@@ -66,7 +66,7 @@ def asked(world: GateWorld) -> ApprovalRecord:
 
 def decide(world: GateWorld, found: ApprovalRecord, decision: Any, by: Principal = LEAD) -> None:
     """Decide a request as it was looked at."""
-    world.ledger.decide(found.id, by, decision, seen=found.shown)
+    world.ledger.decide(found.id, by, decision, seen=found.binding)
 
 
 def states(world: GateWorld, records: Sequence[CallRecord]) -> list[CallState]:
@@ -186,7 +186,7 @@ def test_joining_after_a_look(world: GateWorld) -> None:
         decide(world, before, "approve")
     assert states(world, records[1:]) == [CallState.PENDING] * 2
     after = asked(world)
-    assert after.shown not in {before.shown, before.digest, before.binding}
+    assert after.binding not in {before.digest, before.binding}
     decide(world, after, "approve")
     assert states(world, records[1:]) == [CallState.APPROVED] * 2
 
@@ -251,7 +251,7 @@ def test_a_member_that_went_alone(world: GateWorld) -> None:
     records = [act(world, n) for n in range(4)]
     found = asked(world)
     world.ledger.revoke(records[2].call.id, records[2].ruling)
-    for seen in (found.shown, asked(world).shown):
+    for seen in (found.binding, asked(world).binding):
         with pytest.raises(ApprovalMismatch):
             world.ledger.decide(found.id, LEAD, "approve", seen=seen)
     decide(world, asked(world), "approve")

@@ -76,7 +76,7 @@ class Play:
         waiting = self.world.ledger.approvals()
         found = waiting[number % len(waiting)] if waiting else None
         if found is not None:
-            self.world.ledger.decide(found.id, LEAD, "approve", seen=found.shown)
+            self.world.ledger.decide(found.id, LEAD, "approve", seen=found.binding)
 
     def _deny(self, number: int) -> None:
         waiting = self.world.ledger.approvals()

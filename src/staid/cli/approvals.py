@@ -99,7 +99,7 @@ def approve(
     groups: GroupsOption = None,
     reason: Reason = "",
     digest: Annotated[
-        str | None, typer.Option(help="Only if the call still has this digest.")
+        str | None, typer.Option(help="Only if what is shown still has this digest.")
     ] = None,
     *,
     wait: Wait = True,
@@ -118,7 +118,7 @@ def deny(
     groups: GroupsOption = None,
     reason: Reason = "",
     digest: Annotated[
-        str | None, typer.Option(help="Only if the call still has this digest.")
+        str | None, typer.Option(help="Only if what is shown still has this digest.")
     ] = None,
     *,
     wait: Wait = True,
@@ -138,7 +138,7 @@ def edit(
     groups: GroupsOption = None,
     reason: Reason = "",
     digest: Annotated[
-        str | None, typer.Option(help="Only if the call still has this digest.")
+        str | None, typer.Option(help="Only if what is shown still has this digest.")
     ] = None,
     *,
     wait: Wait = True,
@@ -297,7 +297,7 @@ def _lines(approval: ApprovalRecord) -> list[str]:
         *output.paragraph(f"{approval.call.tool} with {canonical(approval.call.arguments)}", "  "),
         *output.paragraph(f"asked by rule {approval.rule}: {approval.message}", "  "),
         f"  for {approval.call.subject}, agent {approval.call.agent}, run {approval.run}",
-        f"  digest {approval.shown}",
+        f"  digest {approval.binding}",
         f"  requested {_time(approval.requested_at)}, expires {_time(approval.expires_at)}",
         f"  may not be decided by {', '.join(sorted(approval.requested_by))}",
     ]

@@ -183,6 +183,8 @@ class ApprovalRecord:
     edited_by: str | None = None
     leader: ApprovalId | None = None
     """The request it joined: while that waits, it is decided there."""
+    draws: str | None = None
+    """What whoever approves it draws, as the ledger keeps it; None: nothing."""
     members: tuple[ApprovalRecord, ...] = ()
     """The requests that joined it: decided with it, all or none."""
 
@@ -195,11 +197,6 @@ class ApprovalRecord:
     def binding(self) -> str:
         """Digest of everything that was shown: a decision on anything else decides nothing."""
         return self.digest if self.bound is None else self.bound.digest(self.digest)
-
-    @property
-    def shown(self) -> str:
-        """The digest that stands for what is shown: that of the call, until more than it counts."""
-        return self.digest if self.round == 1 else self.binding
 
     @property
     def asks(self) -> Demand:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol, TypeAlias
 
-NoticeKind: TypeAlias = Literal["approval", "in_doubt", "handoff", "test"]
-"""A request waits for a decision; nobody knows whether a call happened; a question was handed over;
-somebody tries the channel."""
+NoticeKind: TypeAlias = Literal["approval", "escalated", "in_doubt", "handoff", "test"]
+"""A request waits for a decision; it waited so long that others may decide it, too; nobody knows
+whether a call happened; a question was handed over; somebody tries the channel."""
 
 
 @dataclass(frozen=True, slots=True)

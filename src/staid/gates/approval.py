@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 from staid.domain.call import ApprovalRecord, CallState, call_digest
+from staid.domain.canonical import Json, canonical, digest, timestamp
 from staid.domain.errors import (
     AlreadyVoted,
     ApprovalDecided,
@@ -90,7 +92,7 @@ def check_decision(
 ) -> None:
     """Raise a coded error unless this approver may decide this approval now.
 
-    `seen` is the digest of what the approver looked at, where the caller knows it. Raises
+    `seen` is the digest of everything the approver looked at, where the caller knows it. Raises
     `ApproverNotAllowed`, `ApprovalDecided`, `ApprovalExpired`, `ApprovalMismatch`, `AlreadyVoted`.
     """
     _check_approver(approval, approver, now, approving=decision == "approve")
@@ -102,7 +104,7 @@ def check_decision(
     if now >= approval.expires_at:
         raise ApprovalExpired(approval=approval.id, at=approval.expires_at.isoformat())
     held = call_digest(approval.call.tool, approval.call.arguments)
-    if held != approval.digest or (seen is not None and seen not in _shown(approval)):
+    if held != approval.digest or (seen is not None and seen != approval.binding):
         raise ApprovalMismatch(approval=approval.id)
     if decision == "approve" and approver.token in {vote.by for vote in approval.said_yes}:
         raise AlreadyVoted(approver=approver.token, approval=approval.id)
@@ -118,12 +120,38 @@ def waited(approval: ApprovalRecord, now: datetime) -> timedelta:
     return now - approval.requested_at
 
 
-def _shown(approval: ApprovalRecord) -> set[str]:
-    """Return the digests that stand for what is shown now.
+def terms_digest(approval: ApprovalRecord, name: Callable[[str], str]) -> str:
+    """Return the digest of whom a request asks, why, for how much and until when.
 
-    The call's own digest stands for it only until something beside the arguments changed.
+    `name` gives the alias of a person: after one was erased the rest is still the same.
     """
-    return {approval.binding, approval.digest} if approval.round == 1 else {approval.binding}
+    asked: dict[str, Json] = {
+        "approval": approval.id,
+        "run": approval.run,
+        "rule": approval.rule,
+        "message": approval.message,
+        "requested_at": timestamp(approval.requested_at),
+        "expires_at": timestamp(approval.expires_at),
+        "requested_by": sorted(approval.requested_by),
+        "approvers": sorted(approval.approvers),
+        "demand": approval.demand.as_json() if approval.demand else None,
+        "draws": approval.draws,
+        "changes": [canonical(change.as_json()) for change in approval.changes],
+    }
+    return digest(_named(asked, name))
+
+
+def _named(value: Json, name: Callable[[str], str]) -> Json:
+    match value:
+        case str():
+            return name(value) if value.startswith("user:") else value
+        case Mapping():
+            return {str(_named(key, name)): _named(each, name) for key, each in value.items()}
+        case list() | tuple():
+            # In an order that does not depend on whether a name or its alias stands there.
+            return sorted((_named(each, name) for each in value), key=canonical)
+        case _:
+            return value
 
 
 def _check_approver(

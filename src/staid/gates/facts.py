@@ -76,8 +76,8 @@ def ruled(
     return Event(EventKind.CALL_RULED, at, GATE, fact, _content(call, label, body))
 
 
-def requested(approval: ApprovalRecord, at: datetime, label: Label | None) -> Event:
-    """Return the fact that a human was asked."""
+def requested(approval: ApprovalRecord, at: datetime, label: Label | None, terms: str) -> Event:
+    """Return the fact that a human was asked; `terms` is the digest of whom, and until when."""
     fact: dict[str, Json] = {
         "call": approval.call.id,
         "approval": approval.id,
@@ -85,6 +85,7 @@ def requested(approval: ApprovalRecord, at: datetime, label: Label | None) -> Ev
         "digest": approval.digest,
         "binding": approval.binding,
         "quorum": approval.asks.quorum,
+        "terms": terms,
         "expires_at": timestamp(approval.expires_at),
     }
     body: dict[str, Json] = {"message": approval.message, "preview": approval.preview}
@@ -120,8 +121,11 @@ def voted(approval: ApprovalRecord, at: datetime, actor: Actor, reason: str) -> 
     return Event(EventKind.APPROVAL_VOTED, at, actor, fact, content)
 
 
-def reconsidered(approval: ApprovalRecord, at: datetime) -> Event:
-    """Return the fact that a decision became void; what changed is in the content."""
+def reconsidered(approval: ApprovalRecord, at: datetime, terms: str) -> Event:
+    """Return the fact that a decision became void; what changed is in the content.
+
+    `terms` is the digest of whom it asks from now on, and until when.
+    """
     fact: dict[str, Json] = {
         "call": approval.call.id,
         "approval": approval.id,
@@ -129,6 +133,7 @@ def reconsidered(approval: ApprovalRecord, at: datetime) -> Event:
         "parts": [change.part for change in approval.changes],
         "decision": "reconsider",
         "digest": approval.digest,
+        "terms": terms,
         "binding": approval.binding,
     }
     body: dict[str, Json] = {"changes": [change.as_json() for change in approval.changes]}

@@ -19,7 +19,7 @@ def approval_json(approval: ApprovalRecord) -> dict[str, Json]:
         "arguments": plain(approval.call.arguments),
         "rule": approval.rule,
         "message": approval.message,
-        "digest": approval.shown,
+        "digest": approval.binding,
         "run": approval.run,
         "requested_at": timestamp(approval.requested_at),
         "expires_at": timestamp(approval.expires_at),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from staid.domain.errors import StaidError
 from staid.domain.errors.notify import ChannelNotFound, NotDelivered
 from staid.domain.ids import ApprovalId, CallId
 from staid.domain.notice import Channel, Notice
+from staid.gates.approval import waited
 from staid.project.settings import NotifySettings, secret
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def _deliver(project: Project, notices: SqlNotices, waiting: Waiting, channel: C
 
 def _compose(project: Project, waiting: Waiting) -> Notice | None:
     match waiting.kind:
-        case "approval":
+        case "approval" | "escalated":
             return _approval(project, waiting)
         case "in_doubt":
             return _in_doubt(project, waiting)
@@ -123,10 +124,16 @@ def _compose(project: Project, waiting: Waiting) -> Notice | None:
 
 
 def _approval(project: Project, waiting: Waiting) -> Notice | None:
-    asked = project.wiring.ledger.approval(ApprovalId(waiting.about))
+    about = waiting.about.partition("/")[0]
+    asked = project.wiring.ledger.approval(ApprovalId(about))
     if asked.state is not CallState.PENDING:
         return None
-    lines = [
+    title, lines = f"{asked.call.tool} waits for your decision", list[str]()
+    if waiting.kind == "escalated":
+        widened = asked.asks.escalated(waited(asked, project.wiring.clock.now()))
+        title = f"{asked.call.tool} still waits for a decision"
+        lines.append(f"Nobody decided it in time: {', '.join(sorted(widened))} may now, too.")
+    lines += [
         f"{asked.call.agent} wants to use {asked.call.tool} for {asked.call.subject}.",
         f"Rule {asked.rule}: {asked.message}",
         f"It expires at {timestamp(asked.expires_at)[:16]}Z, to a no.",
@@ -135,8 +142,8 @@ def _approval(project: Project, waiting: Waiting) -> Notice | None:
         lines += _values(asked.call.arguments)
         lines += [asked.preview] if asked.preview else []
     lines.append(f"staid approvals show {asked.id}")
-    title = f"{asked.call.tool} waits for your decision"
-    return _notice(project, waiting, title, lines, f"/approvals/{asked.id}")
+    notice = _notice(project, waiting, title, lines, f"/approvals/{asked.id}")
+    return replace(notice, about=about)
 
 
 def _in_doubt(project: Project, waiting: Waiting) -> Notice | None:

@@ -174,8 +174,8 @@ class NotifySettings(_Strict):
     """Of e-mail: `smtp://…` or `smtps://…`, by reference."""
     sender: str | None = None
     to: list[str] = Field(default_factory=list[str])
-    kinds: list[Literal["approval", "in_doubt", "handoff"]] = Field(
-        default=["approval", "in_doubt"], alias="for"
+    kinds: list[Literal["approval", "escalated", "in_doubt", "handoff"]] = Field(
+        default=["approval", "escalated", "in_doubt"], alias="for"
     )
     details: bool = False
     """Whether values of arguments are shown, and the preview."""

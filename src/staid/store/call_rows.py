@@ -148,6 +148,7 @@ def approval_record(row: Row[Any], said: tuple[Vote, ...]) -> ApprovalRecord:
         replaced_by=_call_id(row.replaced_by),
         edited_by=row.edited_by,
         leader=ApprovalId(row.a_leader) if row.a_leader else None,
+        draws=row.a_draws,
     )
 
 
@@ -196,6 +197,7 @@ def approval_values(approval: ApprovalRecord) -> dict[str, object]:
         "demand": canonical(approval.demand.as_json()) if approval.demand else None,
         "escalates_at": next_escalation(approval, approval.requested_at),
         "leader": approval.leader,
+        "draws": approval.draws,
     }
 
 

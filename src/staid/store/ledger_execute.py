@@ -19,7 +19,7 @@ from staid.domain.call import (
 from staid.domain.errors import (
     ApprovalMismatch,
 )
-from staid.domain.events import Event, EventKind
+from staid.domain.events import Event
 from staid.domain.ids import CallId
 from staid.gates import facts
 from staid.gates.approval import Move
@@ -100,7 +100,7 @@ class Executions(Groups):
             )
         )
         self._part(connection, changed)
-        return facts.reconsidered(changed, now)
+        return facts.reconsidered(changed, now, self._terms(changed))
 
     def _check_bound(
         self,
@@ -111,22 +111,16 @@ class Executions(Groups):
     ) -> None:
         """Raise unless what will run is what was proposed, shown, approved and recorded."""
         query = select(tables.call.c.digest).where(tables.call.c.id == record.call.id)
-        bound = {record.call.digest, connection.execute(query).scalar_one()}
-        consent, shown = "deny", approval.binding if approval else None
-        for kind, fact in self._witnesses(connection, record.call):
-            if kind == EventKind.APPROVAL_VOTED.value:
-                continue
-            # The journal cannot be rewritten without its key: it says what was allowed or approved
-            # and that nobody claimed it yet, whatever somebody did to the ledger's own rows.
-            bound.add(fact["digest"])
-            if kind == EventKind.CALL_CLAIMED.value:
-                bound.add("claimed before")
-            consent = fact.get("ruling") or fact.get("decision") or consent
-            shown = fact.get("binding", shown)
+        # The journal cannot be rewritten without its key: it says what was allowed or approved, of
+        # whom it was asked, and that nobody claimed it yet, whatever was done to the ledger's rows.
+        said = self._said(connection, record.call)
+        stored = {record.call.digest, connection.execute(query).scalar_one()}
+        same = stored | said.digests == {digest} and not said.claims
         if approval is not None:
-            bound |= {approval.digest, digest if approval.decision == "approve" else "not approved"}
-            bound.add(digest if approval.binding == shown else "shown otherwise")
-        if bound != {digest} or consent not in {"allow", "approve"}:
+            same &= (approval.digest, approval.decision) == (digest, "approve")
+            same &= said.by == self._journal.alias(approval.decided_by or "")
+        allowed = said.consent in {"allow", "approve"}
+        if not (same and allowed and self._as_asked(said, approval)):
             raise ApprovalMismatch(approval=record.approval or record.call.id)
 
     def heartbeat(self, call: CallId, lease: Lease) -> bool:

@@ -120,7 +120,7 @@ class Groups(LedgerMoves):
                 demand=canonical(again.demand.as_json()) if again.demand else None,
             )
         )
-        return facts.reconsidered(again, now)
+        return facts.reconsidered(again, now, self._terms(again))
 
     def _heal(self, connection: Connection, leader: ApprovalRecord, now: datetime) -> bool:
         """Take out of a waiting request what left it alone; True where something had."""

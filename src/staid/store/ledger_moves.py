@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -24,7 +25,7 @@ from staid.domain.events import Event, EventKind
 from staid.domain.ids import Ids
 from staid.domain.ports import Clock
 from staid.gates import facts
-from staid.gates.approval import Move, sources, target
+from staid.gates.approval import Move, sources, target, terms_digest
 from staid.gates.ledger import Settlement
 from staid.store import tables
 from staid.store.engine import Store
@@ -40,6 +41,42 @@ _WITNESSES = [
     EventKind.APPROVAL_RECONSIDERED.value,
     EventKind.CALL_CLAIMED.value,
 ]
+
+_ASKED = ("binding", "quorum", "terms")
+
+
+@dataclass(slots=True)
+class Said:
+    """What the journal says about one call and the request for it."""
+
+    digests: set[str] = field(default_factory=set[str])
+    """Of the call, wherever it was proposed, ruled on, shown or decided."""
+    consent: str = "deny"
+    """The last ruling or decision."""
+    by: str | None = None
+    """Alias of the person whose decision that is."""
+    claims: list[str] = field(default_factory=list[str])
+    """The digest of each claim."""
+    asked: dict[str, object] = field(default_factory=dict[str, object])
+    """What was asked of a human last: binding, quorum and terms; empty where nobody was asked."""
+    round: int = 1
+    votes: int = 0
+    """How many approved in this round where it takes more."""
+
+    def hear(self, kind: EventKind, fact: Mapping[str, Any], actor: str) -> None:
+        """Take a fact into account; they come in order."""
+        if kind is EventKind.APPROVAL_VOTED:
+            self.votes += 1
+            return
+        self.digests.add(fact["digest"])
+        self.consent = fact.get("ruling") or fact.get("decision") or self.consent
+        self.asked |= {name: fact[name] for name in _ASKED if name in fact}
+        if kind is EventKind.CALL_CLAIMED:
+            self.claims.append(fact["digest"])
+        if kind is EventKind.APPROVAL_DECIDED:
+            self.by = actor
+        if kind is EventKind.APPROVAL_RECONSIDERED:
+            self.round, self.votes = fact["round"], 0
 
 
 class LedgerMoves(LedgerRows):
@@ -77,33 +114,39 @@ class LedgerMoves(LedgerRows):
             # A fact that comes after the outcome moves the head that was sealed.
             self._journal.seal(connection, run)
 
-    def _witnesses(
-        self, connection: Connection, call: ToolCall
-    ) -> Iterable[tuple[str, dict[str, Any]]]:
-        """Return kind and fact of everything the journal says about what a call is."""
-        journal = tables.journal.c
-        query = select(journal.kind, journal.fact).where(
+    def _said(self, connection: Connection, call: ToolCall) -> Said:
+        """Return everything the journal says about what a call is."""
+        journal, said = tables.journal.c, Said()
+        query = select(journal.kind, journal.fact, journal.actor).where(
             journal.run == call.run, journal.kind.in_(_WITNESSES)
         )
         for row in connection.execute(query.order_by(journal.seq)):
             fact = json.loads(row.fact)
             if fact.get("call") == call.id:
-                yield row.kind, fact
+                said.hear(EventKind(row.kind), fact, json.loads(row.actor)["name"])
+        return said
+
+    def _terms(self, approval: ApprovalRecord) -> str:
+        return terms_digest(approval, self._journal.alias)
+
+    def _as_asked(self, said: Said, approval: ApprovalRecord | None) -> bool:
+        """Whether a request is what was asked and shown; None where nobody should have been."""
+        if approval is None:
+            return not said.asked
+        asks = {
+            "binding": approval.binding,
+            "quorum": approval.asks.quorum,
+            "terms": self._terms(approval),
+        }
+        # What an earlier release did not record cannot be compared.
+        known = {name: asks[name] for name in said.asked}
+        return said.asked == known and said.round == approval.round
 
     def _check_witnessed(self, connection: Connection, found: ApprovalRecord) -> None:
         """Raise unless what is shown, asked and voted is what the journal says it is."""
-        digests, votes = set[str](), 0
-        binding, quorum = found.binding, found.asks.quorum
-        for kind, fact in self._witnesses(connection, found.call):
-            if kind == EventKind.APPROVAL_VOTED.value:
-                votes += 1
-                continue
-            digests.add(fact["digest"])
-            binding, quorum = fact.get("binding", binding), fact.get("quorum", quorum)
-            if kind == EventKind.APPROVAL_RECONSIDERED.value:
-                votes = 0
-        shown = (digests, binding, quorum, votes)
-        if shown != ({found.digest}, found.binding, found.asks.quorum, len(found.said_yes)):
+        said = self._said(connection, found.call)
+        counted = (said.digests, said.votes) == ({found.digest}, len(found.said_yes))
+        if not (counted and self._as_asked(said, found)):
             raise ApprovalMismatch(approval=found.id)
 
 

@@ -107,11 +107,14 @@ class Proposals(Groups):
         if record.state is not CallState.DENIED:
             reservations.reserve(connection, call.id, proposal.draws, now, held)
         editor = facts.human(taken.edit.editor, taken.edit.via) if taken else None
-        events = _proposed_facts(proposal, seen, record, approval, lease, now, editor)
+        requested = []
+        if approval is not None:
+            requested = [facts.requested(approval, now, proposal.label, self._terms(approval))]
+        events = _proposed_facts(proposal, seen, record, now, editor, requested)
+        if record.state is CallState.EXECUTING and lease is not None:
+            events.append(facts.claimed(call, lease, now))
         if approval is not None:
             record = replace(record, approval=approval.id, joined=approval.leader)
-            if proposal.of_approver:
-                reservations.plan(connection, approval.id, proposal.of_approver)
         return record, [*events, *joined]
 
     def _joined(
@@ -182,7 +185,7 @@ class Proposals(Groups):
             error=settlement.error,
         )
         *ended, last = settled_facts(record, settlement, now)
-        told = _proposed_facts(proposal, proposal.snapshot, record, None, None, began)
+        told = _proposed_facts(proposal, proposal.snapshot, record, began)
         return record, [*told, *ended, replace(last, call=record)]
 
     def _request(
@@ -207,6 +210,7 @@ class Proposals(Groups):
             demand=proposal.demand,
             replaces=record.replaces,
             edited_by=record.edited_by,
+            draws=reservations.plan(proposal.of_approver),
         )
 
 
@@ -232,22 +236,16 @@ def _proposed_facts(
     proposal: Proposal,
     seen: Snapshot,
     record: CallRecord,
-    approval: ApprovalRecord | None,
-    lease: Lease | None,
     now: datetime,
     editor: Actor | None = None,
+    requested: Sequence[Event] = (),
 ) -> list[Event]:
     call, label = record.call, proposal.label
-    ruled = facts.ruled(call, record.ruling, now, label, seen.as_json())
-    events = [
+    return [
         facts.proposed(call, now, label, proposal.traced, editor, record.replaces),
-        ruled,
+        facts.ruled(call, record.ruling, now, label, seen.as_json()),
+        *requested,
     ]
-    if approval is not None:
-        events.append(facts.requested(approval, now, label))
-    if record.state is CallState.EXECUTING and lease is not None:
-        events.append(facts.claimed(call, lease, now))
-    return events
 
 
 def _leased(record: CallRecord, lease: Lease, now: datetime) -> CallRecord:

@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, insert, select, update
 
-from staid.domain.call import CallRecord, UndoRecord, UndoState
+from staid.domain.call import ApprovalRecord, CallRecord, UndoRecord, UndoState
 from staid.domain.errors import ApprovalMismatch, UndoImpossible
 from staid.domain.events import EventKind
 from staid.domain.ids import CallId
@@ -57,7 +57,7 @@ class Undoing(LedgerMoves):
             approval = self._approval(connection, record.approval) if record.approval else None
             check_person(record, approval, by, approvers)
             check_undo(record, begun)
-            self._check_executed(connection, record, digest)
+            self._check_executed(connection, record, approval, digest)
             alias = self._journal.alias(by.token)
             subjects.keep(connection, {alias: by.token})
             values = {
@@ -191,15 +191,18 @@ class Undoing(LedgerMoves):
         statement = update(tables.undo).where(undo.call == call, undo.state.in_(expected), where)
         return connection.execute(statement.values(**values)).rowcount == 1
 
-    def _check_executed(self, connection: Connection, record: CallRecord, digest: str) -> None:
+    def _check_executed(
+        self,
+        connection: Connection,
+        record: CallRecord,
+        approval: ApprovalRecord | None,
+        digest: str,
+    ) -> None:
         """Raise unless the journal says that this very call was executed, and stands."""
         # The claim was held against all that was proposed, shown and approved.
-        claimed = [
-            fact["digest"]
-            for kind, fact in self._witnesses(connection, record.call)
-            if kind == EventKind.CALL_CLAIMED.value
-        ]
-        same = claimed == [digest] and record.call.digest == digest
+        said = self._said(connection, record.call)
+        same = said.claims == [digest] and record.call.digest == digest
+        same &= self._as_asked(said, approval)
         if not same or self._undo_witnessed(connection, record):
             raise ApprovalMismatch(approval=record.approval or record.call.id)
 

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, literal, select, update
+from sqlalchemy import ColumnElement, Row, Select, literal, select, update
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from staid.domain.call import CallState
 from staid.domain.ids import Ids
 from staid.domain.notice import NoticeKind
-from staid.store import tables
+from staid.store import call_rows, tables
 from staid.store.call_rows import aware, on_its_own
 from staid.store.engine import Store
 
@@ -60,9 +60,25 @@ class SqlNotices:
         """Note for one channel whatever waits and was not noted yet; return how many."""
         found = 0
         for kind in kinds:
-            for about in self._untold(channel, kind, now):
+            escalated = kind == "escalated"
+            untold = self._widened(channel) if escalated else self._untold(channel, kind, now)
+            for about in untold:
                 found += self._add(channel, kind, about, now)
         return found
+
+    def _widened(self, channel: str) -> list[str]:
+        """Return every waiting request that others may decide by now and were not told of.
+
+        One that is widened again is news to those who may decide it from then on.
+        """
+        call, asked, told = tables.call.c, tables.approval.c, tables.notice.c
+        late = (call.state == CallState.PENDING.value) & asked.escalated_at.is_not(None)
+        known = select(told.about).where(told.channel == channel, told.kind == "escalated")
+        with self._store.read() as connection:
+            rows = connection.execute(call_rows.approvals().where(late, on_its_own())).all()
+            before = set(connection.execute(known).scalars()) if rows else set[str]()
+        named = [escalation(row.a_id, _times_widened(row)) for row in rows]
+        return [about for about in named if about not in before]
 
     def _untold(self, channel: str, kind: NoticeKind, now: datetime) -> list[str]:
         about, waits = _waits(kind, now)
@@ -149,6 +165,17 @@ class SqlNotices:
             query = query.where(table.c.state == state)
         with self._store.read() as connection:
             return [_waiting(row) for row in connection.execute(query)]
+
+
+def escalation(approval: str, times: int) -> str:
+    """Return what a notice is about that tells of a request widened for the so-manyeth time."""
+    return f"{approval}/{times}"
+
+
+def _times_widened(row: Row[Any]) -> int:
+    approval, at = call_rows.approval_record(row, ()), aware(row.a_escalated_at)
+    lengths = approval.asks.escalations()
+    return sum(at is not None and approval.requested_at + each <= at for each in lengths)
 
 
 def _waits(kind: NoticeKind, now: datetime) -> tuple[ColumnElement[Any], Select[Any]]:

@@ -114,11 +114,10 @@ def reserve(
         )
 
 
-def plan(connection: Connection, approval: str, draws: Sequence[Draw]) -> None:
-    """Keep what whoever approves a request will draw."""
+def plan(draws: Sequence[Draw]) -> str | None:
+    """Return the stored form of what whoever approves a request will draw; None for nothing."""
     told = [[d.budget, str(d.amount), str(d.limit), int(d.window.total_seconds())] for d in draws]
-    asked = tables.approval
-    connection.execute(update(asked).where(asked.c.id == approval).values(draws=canonical(told)))
+    return canonical(told) if told else None
 
 
 def planned(

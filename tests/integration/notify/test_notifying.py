@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import email
 import json
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from staid.domain.ids import ApprovalId
 from staid.project.deciding import record_decision
 from staid.project.notifying import notices_of, notify_once, send_test
 from staid.project.project import Project
+from staid.project.working import work_once
 from staid.server.app import create_app
 
 Desk = Callable[[str], Project]
@@ -27,6 +29,11 @@ Desk = Callable[[str], Project]
 def hook(endpoint: Any, more: str = "") -> str:
     """Return the settings of a webhook."""
     return f'[notify.hook]\nkind = "webhook"\nurl = "{endpoint.url}/hook"\nsecret = "s3"\n{more}'
+
+
+def die(*_: object, **__: object) -> None:
+    """End as a process does that is killed."""
+    raise KeyboardInterrupt
 
 
 def wait(project: Project, order: str = "A1", amount: int = 200) -> ApprovalId:
@@ -117,10 +124,6 @@ def test_a_crash_between_sending_and_recording_repeats_the_same_id(
     """A worker that dies after it sent leaves the notice to another, under the same id."""
     project = desk(hook(endpoint))
     wait(project)
-
-    def die(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
-
     with monkeypatch.context() as patched:
         patched.setattr("staid.store.notices.SqlNotices.end", die)
         with pytest.raises(KeyboardInterrupt):
@@ -129,6 +132,45 @@ def test_a_crash_between_sending_and_recording_repeats_the_same_id(
     clock.move(minutes=3)
     assert len(notify_once(project).sent) == 1
     assert len({got.json["id"] for got in endpoint.got}) == 1
+
+
+def test_an_escalation_is_told_to_those_who_may_decide_now(
+    desk: Desk, endpoint: Any, clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once, naming them, by the worker; again under the same id where it died while it told."""
+    night = f'[notify.night]\nkind = "webhook"\nurl = "{endpoint.url}/night"\nsecret = "s3"\n'
+    project = desk(f'{night}for = ["escalated"]\n')
+    bounds: dict[str, Any] = {"effect": "write", "requires_approval": True}
+    bounds |= {"escalate_after": "4h", "escalate_to": ["user:cfo"], "approvers": ["user:lead"]}
+
+    @project.guard("cash.pay", **bounds)
+    def pay(order_id: str) -> str:
+        """Pay in cash."""
+        return order_id
+
+    with project.acting("user:ada", agent="crew"), pytest.raises(CallPending):
+        pay("A1")
+    (approval,) = project.wiring.ledger.approvals(CallState.PENDING)
+    asyncio.run(work_once(project))
+    assert endpoint.got == []
+    clock.move(hours=5)
+    project.wiring.ledger.sweep()
+    with monkeypatch.context() as patched:
+        patched.setattr("staid.store.notices.SqlNotices.end", die)
+        with pytest.raises(KeyboardInterrupt):
+            notify_once(project)
+    clock.move(minutes=3)
+    for _ in range(3):
+        asyncio.run(work_once(project))
+        clock.move(hours=1)
+    first, second = endpoint.got
+    assert first.json["id"] == second.json["id"]
+    told = second.json
+    assert (told["kind"], told["about"]) == ("escalated", approval.id)
+    assert told["lines"][0] == "Nobody decided it in time: user:cfo may now, too."
+    assert told["link"] == f"https://staid.example.com/approvals/{approval.id}"
+    assert [n.state for n in notices_of(project).all()] == ["sent"]
+    assert project.wiring.ledger.approval(approval.id).state is CallState.PENDING
 
 
 def test_a_call_in_doubt_asks_whether_it_happened(desk: Desk, endpoint: Any) -> None:

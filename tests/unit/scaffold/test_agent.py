@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 from collections.abc import Iterator
@@ -13,11 +14,15 @@ from typing import Any
 import pytest
 
 import staid
+from staid.domain.call import CallState
 from staid.domain.canonical import Json
-from staid.domain.ids import CallId, RunId
+from staid.domain.ids import ApprovalId, CallId, RunId
+from staid.domain.message import ProposedCall
 from staid.gates.params import Invalid, canonical_arguments
 from staid.gates.tool import Call, Tool
+from staid.project.guarding import begin_external
 from staid.project.loading import load_project
+from staid.runtime.gate import Proposer
 from staid.scaffold.write import write
 
 CALL = Call(CallId("cal_1"), "key-1", RunId("run_1"), "user:ada", "support")
@@ -119,6 +124,37 @@ def test_reconcile_tells_what_happened(project: staid.Project) -> None:
     calendar.invoke(slot, CALL)
     assert calendar.reconcile(slot, CALL) is True
     assert calendar.reconcile(slot, replace(CALL, key="key-2")) is False
+
+
+def test_what_an_approval_rests_on(project: staid.Project) -> None:
+    """Another refund of the same order meanwhile is another state; one of another order is not."""
+    tool = project.tools["refund.issue"]
+    assert tool.fingerprint is not None
+    params, _ = canonical_arguments(tool.params, {"order_id": "R-1001", "amount": "140.00"})
+    before = tool.fingerprint(params)
+    invoke(tool, {"order_id": "R-1002", "amount": "40.00"})
+    assert tool.fingerprint(params) == before
+    invoke(tool, {"order_id": "R-1001", "amount": "0.50"}, key="key-2")
+    assert tool.fingerprint(params) == "0.50 EUR refunded already, on paper" != before
+
+
+def test_a_refund_meanwhile_asks_again(project: staid.Project) -> None:
+    """An approved refund does not run when the order was refunded since; the change is shown."""
+    refund = project.tools["refund.issue"]
+    call = ProposedCall("p-1", "refund.issue", {"order_id": "R-1001", "amount": "140.00"})
+    ada, wiring = project.wiring.principal("user:ada"), project.wiring
+    proposer = Proposer(begin_external(project, ada, "desk"), "desk", frozenset(project.tools), ada)
+    waiting = asyncio.run(wiring.gate.act(call, proposer))
+    decided = wiring.ledger.decide(
+        waiting.approval or ApprovalId(""), wiring.principal("user:lead"), "approve"
+    )
+    invoke(refund, {"order_id": "R-1001", "amount": "0.50"}, key="key-2")
+    after = asyncio.run(wiring.gate.execute(waiting.call.id))
+    assert after.state is CallState.PENDING
+    (change,) = wiring.ledger.approval(decided.id).changes
+    assert change.words.startswith("fingerprint: ")
+    assert "0.50 EUR refunded" in change.words
+    assert [row["key"] for row in book(project, "refunds.jsonl")] == ["key-2"]
 
 
 def test_a_torn_line_is_mended(project: staid.Project) -> None:

@@ -55,6 +55,18 @@ def preview_refund(refund: Refund) -> str:
     return f"{refund.amount:.2f} EUR for order {refund.order_id}, on paper: no Stripe key is set."
 
 
+def balance(refund: Refund) -> str:
+    """Say what an approval rests on: is it another when the refund would run, a person looks again.
+
+    Only what matters for the decision belongs here; a time or a visitor count would always differ.
+    """
+    if payments:
+        return payments.balance(refund.order_id)
+    with opened(HERE / "refunds.jsonl") as book:
+        before = [row for row in rows(book) if row["order_id"] == refund.order_id]
+    return f"{sum(Decimal(row['amount']) for row in before):.2f} EUR refunded already, on paper"
+
+
 def was_refunded(refund: Refund, call: staid.Call) -> bool | None:
     """Tell whether a refund happened whose answer was lost; None: nobody can tell now."""
     if payments:
@@ -70,7 +82,8 @@ def was_refunded(refund: Refund, call: staid.Call) -> bool | None:
     requires_approval=needs_a_human,
     budget=staid.Budget(sum_of="amount", per="customer", window="1d", limit=500),
     preview=preview_refund,
-    reconcile=was_refunded,
+    fingerprint=balance,
+    reconcile=was_refunded,  # no undo: money that left does not come back by asking
     breaker=staid.Breaker(failures=5, window="10m", rest="5m"),
 )
 def issue_refund(refund: Refund, call: staid.Call) -> dict[str, Any]:
