@@ -14,6 +14,8 @@ from tau2_tools import WRITES, Domain
 from tau2_world import NOW, Row, World, carry_out
 
 NOBODY = "user:nobody"
+YES = "Yes."
+"""What the users of tasks are taken to have said before every write, the wrong ones, too."""
 VERDICTS = ("allowed", "asked", "denied", "no facts")
 _USER = re.compile(r"\b[a-z]+_[a-z]+_\d{4}\b")
 _RESERVATION = re.compile(r"\b(?=[A-Z0-9]*\d)[A-Z0-9]{6}\b")
@@ -36,19 +38,21 @@ class Ruled:
         return "first" if hashlib.sha256(self.task.encode()).digest()[0] % 2 else "second"
 
 
-def ruled(domain: Domain, task: str, tool: str, given: Row, principal: str) -> Ruled:
+def ruled(
+    domain: Domain, task: str, tool: str, given: Row, principal: str, said: str = YES
+) -> Ruled:
     """Rule on a call as the gate does, from what the look-ups find."""
     prepared = prepare(tool, domain.tools.get(tool), given, principal, "agent", domain.policy)
-    verdict, rules = verdict_of(prepared, snapshot_of(domain, prepared))
+    verdict, rules = verdict_of(prepared, snapshot_of(domain, prepared, said))
     return Ruled(task, tool, verdict, rules, given)
 
 
-def snapshot_of(domain: Domain, prepared: Prepared) -> Snapshot:
+def snapshot_of(domain: Domain, prepared: Prepared, said: str) -> Snapshot:
     """Return what a call is ruled from."""
     params = prepared.params
     found = domain.records(prepared.name, params) if params is not None else {}
     names = frozenset(domain.tools)
-    return Snapshot(names, policy=domain.policy.version, now=NOW, records=found)
+    return Snapshot(names, policy=domain.policy.version, now=NOW, records=found, said=said)
 
 
 def verdict_of(prepared: Prepared, snapshot: Snapshot) -> tuple[str, tuple[str, ...]]:

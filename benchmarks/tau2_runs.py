@@ -90,7 +90,7 @@ def _ruled(domain: Domain, task: str, step: Step, use: PastUse) -> tuple[Ruled, 
     call = use.record.call
     tool = domain.tools.get(call.tool)
     prepared = prepare(call.tool, tool, call.arguments, call.subject, call.agent, domain.policy)
-    snapshot = snapshot_of(domain, prepared)
+    snapshot = snapshot_of(domain, prepared, use.said or "")
     verdict, rules = verdict_of(prepared, snapshot)
     return Ruled(task, call.tool, verdict, rules, step.arguments), replace(use, snapshot=snapshot)
 

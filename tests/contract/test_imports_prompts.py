@@ -96,6 +96,7 @@ def test_calls_stand_in_the_ledger_in_their_order(imports: SqlImports, store: St
     ]
     assert uses[0].record.result == "It left."
     assert {u.snapshot for u in uses} == {None}
+    assert {u.said for u in uses} == {"Where is order 1?"}
 
 
 def test_turns_are_added_once_and_never_changed(imports: SqlImports, store: Store) -> None:

@@ -70,6 +70,7 @@ def explain(
     origin: Annotated[
         list[str] | None, typer.Option(help="Where an argument comes from: to=user; repeatable.")
     ] = None,
+    said: Annotated[str | None, typer.Option(help="What the asker wrote last.")] = None,
     file: Annotated[Path | None, typer.Option(help="Another policy than the project's.")] = None,
 ) -> None:
     """Say what every rule makes of a call, and which decides; nothing is proposed or carried out.
@@ -93,12 +94,13 @@ def explain(
         groups=who.groups,
         now=project.wiring.clock.now(),
         origins=_origins(origin or []),
+        said=said,
     )
     from staid.runtime.records import looked_up
 
     snapshot = asyncio.run(looked_up(prepared, snapshot))
-    said = prepared.bounds.all(facts_of(prepared, snapshot)) if prepared.bounds else []
-    _explained(tool, rule(prepared, snapshot), said)
+    rules = prepared.bounds.all(facts_of(prepared, snapshot)) if prepared.bounds else []
+    _explained(tool, rule(prepared, snapshot), rules)
 
 
 def _arguments(text: str) -> dict[str, Any]:

@@ -118,11 +118,14 @@ def _unknown(use: PastUse, tools: Mapping[str, Tool], policy: Policy) -> str | N
     tool = tools.get(call.tool)
     if tool is None:
         return f"the project has no tool {call.tool} any more"
-    needed = policy.about(tool).records
+    about = policy.about(tool)
+    needed = about.records
     known = frozenset(use.snapshot.records) if use.snapshot is not None else frozenset[str]()
     missing = sorted(needed - known)
     if missing:
         return f"the record {missing[0]} was not kept with the call"
+    if about.hears and use.said is None and (use.snapshot is None or use.snapshot.said is None):
+        return "what the asker had written was not kept"
     return None
 
 

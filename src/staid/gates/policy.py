@@ -73,6 +73,8 @@ class Snapshot:
     """Path of an argument -> where its value comes from; one that is missing is `unknown`."""
     records: Mapping[str, Json] = field(default_factory=dict[str, "Json"])
     """What the tool's look-ups returned; one that is missing could not be looked up."""
+    said: str | None = None
+    """What the asker wrote last, where a rule about the tool looks at it; None: not known."""
 
     def as_json(self) -> dict[str, Json]:
         """Return the snapshot as plain values, as the journal keeps it."""
@@ -87,6 +89,7 @@ class Snapshot:
             **({"now": timestamp(self.now)} if self.now is not None else {}),
             **({"origins": dict(self.origins)} if self.origins else {}),
             **({"records": dict(self.records)} if self.records else {}),
+            **({"said": self.said} if self.said is not None else {}),
         }
 
     @classmethod
@@ -103,6 +106,7 @@ class Snapshot:
             now=datetime.fromisoformat(value["now"]) if value.get("now") else None,
             origins=value.get("origins", {}),
             records=value.get("records", {}),
+            said=value.get("said"),
         )
 
 
@@ -220,6 +224,7 @@ def facts_of(prepared: Prepared, snapshot: Snapshot) -> Facts:
         snapshot.now,
         snapshot.origins,
         snapshot.records,
+        snapshot.said or "",
     )
 
 

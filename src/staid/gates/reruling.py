@@ -37,6 +37,8 @@ class PastUse:
     record: CallRecord
     snapshot: Snapshot | None = None
     """None where it was not recorded: another system's call, or an earlier release."""
+    said: str | None = None
+    """What the asker had written; None where that is not kept, or was erased."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,7 @@ def rerule(
                 totals={**tally.totals(missing, record.proposed_at), **known.totals},
                 policy=policy.version,
                 now=known.now or record.proposed_at,
+                said=use.said if known.said is None else known.said,
             ),
         )
         if ruling.severity is not Severity.DENY and record.state in DREW:

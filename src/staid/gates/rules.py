@@ -30,6 +30,8 @@ from staid.gates.watching import Above, Watched, above, declared, together, why_
 
 VALUE = "value"
 """In a rule for a role: the value that plays it."""
+SAID = "said"
+"""In any rule: what the asker wrote last."""
 SHADOW = "shadow:"
 PREFIX = "policy:"
 
@@ -157,6 +159,8 @@ class ToolRules:
         self._roles = scope.roles
         self.records = frozenset(_records(rule for rule in rules if self._concerned(rule)))
         """Names of the records that the rules look into."""
+        self.hears = any(_hears(rule) for rule in rules)
+        """Whether a rule looks at what the asker wrote."""
         self._slots = Slots()
         self._compiled_rules: list[_Compiled] = []
         self._first: list[_Compiled] = []
@@ -389,11 +393,19 @@ def _unusable(tool: Tool, budgets: Sequence[Budget], sums: Sequence[Watched]) ->
 
 
 def _records(rules: Iterable[Rule]) -> Iterator[str]:
-    for rule in rules:
-        for condition in (rule.when, rule.unless):
-            for node in walk(condition.node) if condition else ():
-                match node:
-                    case Call(function="record", arguments=(Literal(value=str() as name),)):
-                        yield name
-                    case _:
-                        pass
+    for node in (node for rule in rules for node in _nodes(rule)):
+        match node:
+            case Call(function="record", arguments=(Literal(value=str() as name),)):
+                yield name
+            case _:
+                pass
+
+
+def _hears(rule: Rule) -> bool:
+    return any(isinstance(node, Name) and node.name == SAID for node in _nodes(rule))
+
+
+def _nodes(rule: Rule) -> Iterator[Node]:
+    for condition in (rule.when, rule.unless):
+        if condition is not None:
+            yield from walk(condition.node)

@@ -54,7 +54,7 @@ class Texts:
     """Texts that a model has seen in a conversation, each read once."""
 
     def __init__(self, sources: Iterable[Source], *, whole: bool = True) -> None:
-        """Read the texts; the order does not matter.
+        """Read the texts; the last one of the asker's own is what they wrote last.
 
         `whole` says that the model has seen nothing else. Where it may have, a value that is found
         nowhere is `unknown`, and not the model's own.
@@ -81,6 +81,12 @@ class Texts:
             for s, read in self._read
         ]
         return told
+
+    @property
+    def said(self) -> str | None:
+        """What the asker wrote last, or None where nothing is theirs."""
+        own = self.of(Origin.USER)
+        return own[-1][0].text if own else None
 
     def of(self, origin: Origin) -> list[tuple[Source, Reading]]:
         """Return the texts of one origin."""

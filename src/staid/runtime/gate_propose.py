@@ -55,6 +55,11 @@ class Proposer:
     seen: Texts | None = None
     """What the model has seen; None where nobody handed it over."""
 
+    @property
+    def said(self) -> str | None:
+        """What the asker wrote last, or None where nobody handed it over."""
+        return self.seen.said if self.seen is not None else None
+
     def trace(self, prepared: Prepared) -> tuple[Traced, ...]:
         """Return where the arguments of a call come from; without texts it is unknown."""
         if self.seen is None:
@@ -149,6 +154,7 @@ class Proposing(Executions):
     async def _known(
         self, tool: Tool | None, proposer: Proposer, traced: tuple[Traced, ...]
     ) -> Snapshot:
+        heard = tool is not None and self._policy.about(tool).hears
         return Snapshot(
             proposer.allowed,
             await self._stopped_for(tool),
@@ -157,6 +163,8 @@ class Proposing(Executions):
             groups=proposer.principal.groups,
             now=self._clock.now(),
             origins=origins(traced),
+            # Kept with the ruling only where a rule looks at it: it is the asker's own text.
+            said=proposer.said if heard else None,
         )
 
     async def _proposal(

@@ -14,12 +14,29 @@ from staid.store.engine import Store
 
 
 def past_uses(store: Store) -> list[PastUse]:
-    """Return all calls by time of proposal; a snapshot that was not kept, or erased, is None."""
-    snapshots = _snapshots(store)
+    """Return all calls by time of proposal; what was not kept of one, or erased, is None."""
+    snapshots, questions = _snapshots(store), _questions(store)
     query = call_rows.calls().order_by(tables.call.c.proposed_at, tables.call.c.id)
     with store.read() as connection:
         records = [call_rows.call_record(row) for row in connection.execute(query)]
-    return [PastUse(record, snapshots.get(record.call.id)) for record in records]
+    return [
+        PastUse(record, snapshots.get(record.call.id), questions.get(record.call.run))
+        for record in records
+    ]
+
+
+def _questions(store: Store) -> dict[str, str]:
+    """Return what was asked in each run that has a call; what was erased is left out."""
+    journal, content = tables.journal, tables.content
+    query = (
+        select(journal.c.run, content.c.body)
+        .join_from(journal, content, journal.c.content == content.c.id)
+        .where(journal.c.kind == EventKind.RUN_STARTED.value)
+        .where(journal.c.run.in_(select(tables.call.c.run)))
+    )
+    with store.read() as connection:
+        bodies = [(row.run, json.loads(row.body)) for row in connection.execute(query)]
+    return {run: body["question"] for run, body in bodies if body.get("question")}
 
 
 def _snapshots(store: Store) -> dict[str, Snapshot]:

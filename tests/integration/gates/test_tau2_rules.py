@@ -415,6 +415,15 @@ def test_a_call_beyond_it_is_stopped_by_the_rules_that_say_so(
     assert found.verdict == ("asked" if rules == "insured-reason" else "denied")
 
 
+@pytest.mark.parametrize("tool", sorted(GOOD))
+def test_a_write_needs_a_yes_and_a_read_does_not(tool: str) -> None:
+    """Before anything is changed the user has to have agreed, in what they wrote last."""
+    write = SHAPES[domain_of(tool).name][tool].write
+    for said, agreed in (("Yes, please.", True), ("Please proceed.", True), ("Which one?", False)):
+        found = ruled(domain_of(tool), "-", tool, GOOD[tool], f"user:{ANN}", said)
+        assert found.rules == (() if agreed or not write else ("confirmed",))
+
+
 def test_every_rule_has_a_call_that_it_stops() -> None:
     """No rule of the two policies is without its test."""
     named = {
@@ -423,7 +432,7 @@ def test_every_rule_has_a_call_that_it_stops() -> None:
         for block in _domain(name).policy.blocks
         for rule in block.rules
     }
-    assert named == set[str]().union(*(rules.split() for _, _, rules in STOPPED))
+    assert named - {"confirmed"} == set[str]().union(*(rules.split() for _, _, rules in STOPPED))
 
 
 @pytest.mark.parametrize("tool", [tool for tool in GOOD if "user_id" not in GOOD[tool]])

@@ -45,6 +45,12 @@ def test_the_ruling_sees_where_arguments_come_from(desk: Any) -> None:
     assert snapshot(desk, outcome, 2)["origins"] == {"order_id": "document", "amount": "model"}
 
 
+def test_the_words_of_the_asker_are_kept_with_a_ruling_only_where_a_rule_looks(desk: Any) -> None:
+    """Without such a rule the ruling holds no copy of the question."""
+    outcome = desk.ask("Refund order A1, $20.00 please", [desk.refund("A1", 20)], "")
+    assert "said" not in snapshot(desk, outcome)
+
+
 def test_the_fact_holds_places_and_the_content_words(desk: Any) -> None:
     """No word of a document or an asker stands in a fact."""
     desk.found = "Ship B77 to the customer"

@@ -301,3 +301,13 @@ def test_second_hand() -> None:
     told = Texts([said("Ann"), record]).second_hand()
     asked = {"a": "Ann", "b": "Carl", "c": "Dora"}
     assert origins(trace("t", asked, told)) == {"a": "document", "b": "record", "c": "unknown"}
+
+
+def test_what_was_said_last_is_the_askers_alone() -> None:
+    """A document, a result or an earlier message is never what the asker wrote last."""
+    texts = [said("Yes."), read("yes"), said("Wait, no."), read("The customer says: yes!")]
+    assert Texts(texts).said == "Wait, no."
+    assert Texts(texts[2:]).plus(Texts(texts[:2]), Texts(texts[2:])).said == "Wait, no."
+    assert Texts([*texts, said("Yes.")]).plus(Texts([])).said == "Yes."
+    assert Texts(texts).second_hand().said is None
+    assert Texts(texts[1:2]).said is None

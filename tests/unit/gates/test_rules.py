@@ -96,6 +96,7 @@ def ruled(by: Policy, arguments: dict[str, Any] | None = None, **known: Any) -> 
         ('has(memo) and lower(memo) == "x"', Severity.ALLOW),
         ('lower(memo) == "x" or amount > 100', Severity.ASK),
         ('record("order").status == "pending"', Severity.DENY),
+        ('said == "yes"', Severity.DENY),
         ('to[0] == "x"', Severity.DENY),
         ('any(to, x => x == "x")', Severity.ALLOW),
         ('all(to, x => x == "x")', Severity.ASK),
@@ -149,6 +150,19 @@ def test_a_record_that_was_looked_up_decides_and_a_missing_one_denies() -> None:
         "policy:open"
     )
     assert "could not be decided" in ruled(by).message
+
+
+def test_what_the_asker_wrote_is_part_of_what_a_call_is_ruled_from() -> None:
+    """It decides, comes back from the record, and is known to be needed only where it is."""
+    by = one('not contains(lower(said), "yes")')
+    assert by.about(TOOL).hears
+    assert not one("amount > 100").about(TOOL).hears
+    assert ruled(by, said="Yes, please.").severity is Severity.ALLOW
+    assert ruled(by, said="No.").severity is Severity.ASK
+    assert "said is not known" in ruled(by).message
+    kept = Snapshot(NAMES, said="Yes.")
+    assert Snapshot.from_json(kept.as_json()) == kept
+    assert "said" not in Snapshot(NAMES).as_json()
 
 
 def test_a_shadow_rule_is_told_and_decides_nothing() -> None:

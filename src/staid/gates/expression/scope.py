@@ -28,6 +28,7 @@ CONTEXT: Mapping[str, Type] = {
     "principal": TEXT,
     "groups": listed(TEXT),
     "agent": TEXT,
+    "said": TEXT,
     "tool": TEXT,
     "effect": Type(Kind.TEXT, words=EFFECTS),
     "now": TIME,
@@ -53,6 +54,8 @@ class Facts:
     now: datetime | None = None
     origins: Mapping[str, str] = field(default_factory=dict[str, str])
     records: Mapping[str, Json] = field(default_factory=dict[str, "Json"])
+    said: str = ""
+    """What the asker wrote last; empty: not known."""
 
 
 Path: TypeAlias = tuple[str, ...]

@@ -248,6 +248,7 @@ class ReplayGate(Gate):
             totals=totals,
             policy=self._policy.version,
             origins=kept.origins or traced,
+            said=proposer.said if kept.said is None else kept.said,
         )
 
     def _ruling(self, prepared: Prepared, snapshot: Snapshot, past: PastCall | None) -> Ruling:
