@@ -31,7 +31,10 @@ class Severity(IntEnum):
     @property
     def word(self) -> str:
         """`allow`, `ask` or `deny`."""
-        return self.name.lower()
+        return _WORDS[self]
+
+
+_WORDS = ("allow", "ask", "deny")
 
 
 class CallState(StrEnum):

@@ -24,7 +24,7 @@ from staid.gates.budget import Draw, Slot, Totals
 from staid.gates.expression.scope import Facts
 from staid.gates.hung import hung_rule
 from staid.gates.params import MOST, Invalid, canonical_arguments
-from staid.gates.rules import NO_POLICY, Policy, Said, ToolRules
+from staid.gates.rules import NO_POLICY, Policy, Said, ToolRules, worst
 from staid.gates.steps import steps
 from staid.gates.structuring import Threshold, ruled
 from staid.gates.tool import Constraint, Predicate, Tool
@@ -188,15 +188,19 @@ def _prepare(  # noqa: PLR0911 - one return for each thing that may be wrong
 def rule(prepared: Prepared, snapshot: Snapshot) -> Ruling:
     """Return the one ruling on a proposal; never raises."""
     said = policy_says(prepared, snapshot)
-    found = _rulings(prepared, snapshot, said)
+    told = [one for one in said if not one.rule.shadow]
+    deciding = worst(told)
+    found = _rulings(prepared, snapshot, ())
     walked = steps(
         prepared.tool,
         prepared.draws,
-        found,
+        [*((one.rule, one.severity) for one in found), *((o.rule.id, o.severity) for o in told)],
         read=prepared.params is not None,
         policy=prepared.bounds is not None and bool(prepared.bounds.rules),
     )
     shadows = tuple((one.rule.id, one.severity.word) for one in said if one.rule.shadow)
+    if deciding is not None:
+        found.append(deciding.ruling)
     return replace(most_severe(found), steps=(*walked, *shadows))
 
 

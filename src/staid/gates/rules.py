@@ -7,9 +7,11 @@ nothing.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, tzinfo
+from operator import itemgetter
 from typing import cast, get_type_hints
 
 from pydantic import BaseModel
@@ -18,12 +20,25 @@ from staid.domain.call import Effect, Ruling, Severity
 from staid.domain.errors import ToolInvalid
 from staid.gates.budget import Budget, duration, slot_name
 from staid.gates.demand import Terms
-from staid.gates.expression.compile import Compiler
-from staid.gates.expression.parts import LEFT, STEPS, Env, Run, Slots
+from staid.gates.expression.compile import SHARED, Compiler
+from staid.gates.expression.parts import LEFT, STEPS, Env, Needs, Run, Slots
 from staid.gates.expression.scope import Facts, Path, Scope, type_at
-from staid.gates.expression.syntax import Call, Each, Fault, Joined, Literal, Name, Node, Not, walk
+from staid.gates.expression.syntax import (
+    Call,
+    Each,
+    Fault,
+    Joined,
+    Literal,
+    Name,
+    Node,
+    Not,
+    Shape,
+    shape,
+    walk,
+)
 from staid.gates.expression.types import ANY, OPEN, Kind, Type, of_schema
 from staid.gates.expression.values import Undecided, globbed
+from staid.gates.narrowing import Narrowed
 from staid.gates.structuring import Structuring
 from staid.gates.tool import Tool
 from staid.gates.watching import Above, Watched, above, declared, together, why_not
@@ -63,10 +78,12 @@ class Rule:
     sums: bool | Structuring = True
     """What calls add up to: watched as the condition implies it, as told here, or not."""
 
-    @property
-    def id(self) -> str:
-        """Its name among the rulings."""
-        return f"{SHADOW if self.shadow else PREFIX}{self.name}"
+    id: str = field(init=False, repr=False, compare=False)
+    """Its name among the rulings."""
+
+    def __post_init__(self) -> None:
+        """Put its name together once: every ruling carries it."""
+        object.__setattr__(self, "id", f"{SHADOW if self.shadow else PREFIX}{self.name}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +144,16 @@ class Said:
         return Ruling(self.severity, rule.id, words)
 
 
+def worst(said: Iterable[Said]) -> Said | None:
+    """Return what decides among several: the most severe, of those the first by name and words."""
+    found = [(-one.severity, one.rule.id, one) for one in said]
+    if not found:
+        return None
+    severity, name, _ = min(found, key=itemgetter(0, 1))
+    equals = [one for key, rule, one in found if key == severity and rule == name]
+    return equals[0] if len(equals) == 1 else min(equals, key=lambda one: one.ruling.message)
+
+
 @dataclass(frozen=True, slots=True)
 class Broken:
     """A rule that means nothing for one tool."""
@@ -141,7 +168,8 @@ class Broken:
 class _Compiled:
     rule: Rule
     run: Run
-    equals: tuple[int, str] | None = None
+    holding: Said
+    needs: Needs | None = None
 
 
 class ToolRules:
@@ -163,11 +191,12 @@ class ToolRules:
         """Whether a rule looks at what the asker wrote."""
         self._slots = Slots()
         self._compiled_rules: list[_Compiled] = []
-        self._first: list[_Compiled] = []
-        self._guarded: dict[int, dict[str, list[_Compiled]]] = {}
-        compiler = Compiler(scope, self._slots)
+        self._narrowed = Narrowed[_Compiled](self._slots)
+        compiler = Compiler(scope, self._slots, _common(rules))
         for rule in rules:
-            self._add(self._compiled(rule, compiler))
+            one = self._compiled(rule, compiler)
+            self._compiled_rules.append(one)
+            self._narrowed.add(one, one.needs)
         self.sums = self._watched(tool)
         """Sums of calls that are each below the number of a rule."""
         self.fault = _unusable(tool, self.budgets, self.sums)
@@ -194,7 +223,7 @@ class ToolRules:
 
     def facts(self, facts: Facts) -> Env:
         """Return the values that the rules look at."""
-        return self._slots.fill(facts)
+        return self._slots.of_call(facts)
 
     def all(self, facts: Facts) -> list[Said]:
         """Return what every rule says, also where it says nothing."""
@@ -204,24 +233,7 @@ class ToolRules:
     def objecting(self, facts: Facts) -> list[Said]:
         """Return what the rules say that hold, or that cannot be decided."""
         env = self.facts(facts)
-        found = _objecting(self._first, env)
-        for slot, words in self._guarded.items():
-            value = env[slot]
-            if isinstance(value, str):
-                found += _objecting(words.get(value, ()), env)
-            elif value is not None:
-                for rules in words.values():
-                    found += _objecting(rules, env)
-        return found
-
-    def _add(self, one: _Compiled) -> None:
-        """Keep a rule that needs a word of a slot with the others that need the same word."""
-        self._compiled_rules.append(one)
-        if one.equals is None:
-            self._first.append(one)
-            return
-        slot, word = one.equals
-        self._guarded.setdefault(slot, {}).setdefault(word, []).append(one)
+        return [said for some in self._narrowed.candidates(env) for said in _objecting(some, env)]
 
     def _concerned(self, rule: Rule) -> bool:
         """Whether the tool has what the rule is about; else it never holds, whatever it says."""
@@ -229,19 +241,19 @@ class ToolRules:
 
     def _compiled(self, rule: Rule, compiler: Compiler) -> _Compiled:
         if not self._concerned(rule):
-            return _Compiled(rule, lambda _: False)
+            return _Compiled(rule, lambda _: False, Said(rule, holds=True))
         condition = rule.when
         try:
             node = _whole(rule, compiler)
             part = compiler.condition(node)
-            return _Compiled(rule, _counted(node, part.run), part.equals)
+            return _Compiled(rule, part.run, Said(rule, holds=True), _alone(node, part.needs))
         except _In as wrong:
             condition, fault = wrong.condition, wrong.fault
         except Fault as found:
             fault = found
         condition = condition or rule.unless or Condition("", Literal(value=True, at=0))
         self.broken.append(Broken(rule, condition, fault.at, fault.message))
-        return _Compiled(rule, _undecided(fault.message))
+        return _Compiled(rule, _undecided(fault.message), Said(rule, holds=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,6 +342,16 @@ def _for_role(rule: Rule, node: Node) -> Node:
     return Each("any", Call("role", (Name(rule.role, 0),), 0), VALUE, node, node.at)
 
 
+def _common(rules: Iterable[Rule]) -> frozenset[Shape]:
+    """Return what is written more than once among the rules, apart from single names."""
+    found: Counter[Shape] = Counter()
+    for rule in rules:
+        for condition in (rule.when, rule.unless):
+            nodes = walk(_for_role(rule, condition.node)) if condition else ()
+            found.update(shape(one) for one in nodes if isinstance(one, SHARED))
+    return frozenset(one for one, times in found.items() if times > 1)
+
+
 def _undecided(message: str) -> Run:
     def run(_: Env) -> object:
         raise Undecided(message)
@@ -337,36 +359,28 @@ def _undecided(message: str) -> Run:
     return run
 
 
-def _counted(node: Node, run: Run) -> Run:
-    """Give a rule with quantifiers the steps of its own, so that no other rule uses them up."""
-    if not any(isinstance(one, Each) for one in walk(node)):
-        return run
-
-    def counted(env: Env) -> object:
-        env[LEFT] = STEPS
-        return run(env)
-
-    return counted
+def _alone(node: Node, needs: Needs | None) -> Needs | None:
+    """Return what a rule needs, unless another quantifier may have used up the steps before."""
+    if needs is None or not needs.listed:
+        return needs
+    return needs if sum(isinstance(one, Each) for one in walk(node)) == 1 else None
 
 
-def _objecting(rules: Iterable[_Compiled], env: Env) -> list[Said]:
-    found: list[Said] = []
+def _objecting(rules: Iterable[_Compiled], env: Env) -> Iterator[Said]:
     for one in rules:
+        # The steps of its own, so that no other rule uses them up.
+        env[LEFT] = STEPS
         try:
             holds = one.run(env)
         except Exception as doubt:  # noqa: BLE001 - whatever goes wrong, it is not decided
-            found.append(Said(one.rule, None, _reason(doubt)))
+            yield Said(one.rule, None, _reason(doubt))
             continue
         if holds:
-            found.append(Said(one.rule, holds=True))
-    return found
+            yield one.holding
 
 
 def _said(one: _Compiled, env: Env) -> Said:
-    try:
-        return Said(one.rule, one.run(env) is True)
-    except Exception as doubt:  # noqa: BLE001 - whatever goes wrong, it is not decided
-        return Said(one.rule, None, _reason(doubt))
+    return next(_objecting((one,), env), Said(one.rule, holds=False))
 
 
 def _reason(doubt: Exception) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from staid.domain.call import Ruling, Severity
+from staid.domain.call import Severity
 from staid.gates.budget import Draw
 from staid.gates.tool import Tool
 
@@ -12,19 +12,20 @@ from staid.gates.tool import Tool
 def steps(
     tool: Tool | None,
     draws: Iterable[Draw],
-    found: Iterable[Ruling],
+    found: Iterable[tuple[str, Severity]],
     *,
     read: bool,
     policy: bool = False,
 ) -> tuple[tuple[str, str], ...]:
     """Return every check that was asked with its own word; what no check objected to is `allow`.
 
+    `found`: what every check that objects ruled, by its name.
     `read`: the arguments could be read, so constraints, budgets and approval were asked, too.
     `policy`: so were its rules; only those that say something have a step of their own.
     """
     said: dict[str, Severity] = {}
-    for ruling in found:
-        said[ruling.rule] = max(ruling.severity, said.get(ruling.rule, Severity.ALLOW))
+    for name, severity in found:
+        said[name] = max(severity, said.get(name, Severity.ALLOW))
     asked = _asked(tool, draws, read=read, policy=policy)
     return tuple(
         (name, said.get(name, Severity.ALLOW).word) for name in dict.fromkeys([*asked, *said])

@@ -9,8 +9,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from decimal import Decimal
 
-from staid.gates.expression import functions
-from staid.gates.expression.parts import Env, Part, Run, Slots, constant, slotted
+from staid.gates.expression.asking import any_of, both, opposite
+from staid.gates.expression.comparisons import compared
+from staid.gates.expression.functions import called, kind_reckoned, on_the_wall
+from staid.gates.expression.parts import Env, Part, Run, Slots, constant, remembered, slotted
+from staid.gates.expression.quantifiers import quantified
 from staid.gates.expression.scope import (
     CLOCK,
     CONTEXT,
@@ -35,21 +38,30 @@ from staid.gates.expression.syntax import (
     Node,
     Not,
     Reckoned,
+    Shape,
     path_of,
+    shape,
     walk,
 )
 from staid.gates.expression.types import ANY, YES_NO, Kind, Type, listed
-from staid.gates.expression.values import Missing, Undecided, Value, kind_of, reckoned
+from staid.gates.expression.values import Missing, Undecided, Value, items_of, kind_of, reckoned
 from staid.gates.expression.values import field as field_of
+
+SHARED = (Call, Each, Field, Index, Negative, Reckoned)
+"""Nodes that are worth a slot where rules have them in common; the rest costs no more than one."""
 
 
 class Compiler:
     """Compiles the expressions of one tool; raises `Fault` for what means nothing there."""
 
-    def __init__(self, scope: Scope, slots: Slots) -> None:
-        """Compile into `slots`, which the rules of a tool share."""
+    def __init__(self, scope: Scope, slots: Slots, common: frozenset[Shape] = frozenset()) -> None:
+        """Compile into `slots`, which the rules of a tool share.
+
+        `common`: shapes that occur more than once among the rules, each reckoned once for a call.
+        """
         self.scope = scope
         self.slots = slots
+        self._common = common
         self._variables: dict[str, Part] = {}
         self._asked: frozenset[tuple[str, ...]] = frozenset()
 
@@ -76,8 +88,25 @@ class Compiler:
 
         return Part(YES_NO, checked)
 
-    def part(self, node: Node) -> Part:  # noqa: PLR0911 - one return for each node
-        """Return any node compiled."""
+    def part(self, node: Node) -> Part:
+        """Return any node compiled; what rules have in common has one slot."""
+        part = self._part(node)
+        if part.slot is not None or part.constant or not isinstance(node, SHARED):
+            return part
+        found = shape(node)
+        if found not in self._common or self._open(node):
+            return part
+        if any(isinstance(one, Each) for one in walk(node)):
+            return replace(part, run=remembered(self.slots, found, part.run))
+        slot = self.slots.derived(found, part.run)
+        return replace(part, run=slotted(slot), slot=slot, shared=True)
+
+    def _open(self, node: Node) -> bool:
+        """Return whether a variable of a quantifier around it is in a node."""
+        names = (one.name for one in walk(node) if isinstance(one, Name))
+        return any(name in self._variables for name in names)
+
+    def _part(self, node: Node) -> Part:  # noqa: PLR0911, C901 - one return for each node
         match node:
             case Literal(value=value):
                 return constant(value, Type(kind_of(value)))
@@ -85,8 +114,10 @@ class Compiler:
                 return self._name(node)
             case Field() | Index():
                 return self._inside(node)
-            case Call() | Each():
-                return functions.compiled(self, node)
+            case Call():
+                return called(self, node)
+            case Each():
+                return quantified(self, node)
             case Items():
                 return self._items(node)
             case Not(of=of):
@@ -94,7 +125,7 @@ class Compiler:
             case Joined():
                 return _joined(node.word, [self.truth(part) for part in node.parts])
             case Compared():
-                return functions.compared(self, node)
+                return compared(self, node)
             case Negative() | Reckoned():
                 return self._reckoned(node)
 
@@ -126,11 +157,13 @@ class Compiler:
         slot = self.slots.of(("args", *path), load_argument(path, kind, self.scope.zone))
         run, where = slotted(slot), ".".join(path)
 
-        def pairs(env: Env) -> list[tuple[Value, str]]:
-            values = functions.items_of(run(env), where)
+        def pairs(env: Env) -> Value:
+            values = items_of(run(env), where)
             return [(value, f"{where}.{place}") for place, value in enumerate(values)]
 
-        listing = pairs if kind.kind in {Kind.LIST, Kind.ANY} else None
+        listing = None
+        if kind.kind in {Kind.LIST, Kind.ANY}:
+            listing = slotted(self.slots.derived(("pairs", *path), pairs))
         return Part(kind, run, slot, root=("args", *path), place=lambda _: where, pairs=listing)
 
     def record(self, node: Node, name: str) -> Part:
@@ -201,7 +234,7 @@ class Compiler:
             hint = suggestion(node.name, CLOCK)
             raise Fault(node.at, f"a time has no field {node.name!r}{hint}")
         run, zone, name = of.run, self.scope.zone, node.name
-        return Part(CLOCK[name], lambda env: functions.on_the_wall(run(env), name, zone))
+        return Part(CLOCK[name], lambda env: on_the_wall(run(env), name, zone))
 
     # --- values -----------------------------------------------------------------------------
 
@@ -219,7 +252,7 @@ class Compiler:
             minus = Literal(Decimal(-1), node.at)
             return self._reckoned(Reckoned("*", minus, node.of, node.at))
         left, right, sign = self.part(node.left), self.part(node.right), node.sign
-        kind = functions.kind_reckoned(node, left.type, right.type)
+        kind = kind_reckoned(node, left.type, right.type)
         if left.constant and right.constant:
             return constant(_folded(node, sign, left.value, right.value), kind)
         first, second = left.run, right.run
@@ -274,7 +307,7 @@ def _folded(node: Node, sign: str, left: Value, right: Value) -> Value:
 
 def _not(part: Part) -> Part:
     run = part.run
-    return Part(YES_NO, lambda env: not run(env))
+    return Part(YES_NO, lambda env: not run(env), asks=opposite(part.asks))
 
 
 def _joined(word: str, parts: list[Part]) -> Part:
@@ -293,5 +326,11 @@ def _joined(word: str, parts: list[Part]) -> Part:
             raise doubt
         return not deciding
 
-    guards = (part.equals for part in parts if part.equals) if word == "and" else iter(())
-    return Part(YES_NO, run, equals=next(guards, None))
+    if deciding:
+        needs = any_of([part.needs for part in parts])
+    else:
+        known = (part.needs for part in parts if part.needs is not None)
+        # Of a text rather than of a list: that holds whatever steps are left.
+        needs = min(known, key=lambda one: one.listed, default=None)
+    asks = both([part.asks for part in parts], deciding=deciding)
+    return Part(YES_NO, run, needs=needs, asks=asks)

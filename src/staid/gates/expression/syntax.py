@@ -181,3 +181,25 @@ def path_of(node: Node) -> tuple[str, ...] | None:
             return None if before is None else (*before, str(key))
         case _:
             return None
+
+
+Shape: TypeAlias = tuple[object, ...]
+"""What a node says, wherever it is written."""
+
+
+def shape(node: Node) -> Shape:
+    """Return what a node says: equal for two nodes that differ in nothing but their places."""
+    own: object = ()
+    match node:
+        case Literal(value=value):
+            # By type and spelling: yes equals 1, and "1.0" names another item than "1".
+            own = (type(value), str(value))
+        case Name(name=word) | Field(name=word) | Call(function=word):
+            own = word
+        case Joined(word=word) | Compared(sign=word) | Reckoned(sign=word):
+            own = word
+        case Each(quantifier=word, variable=variable):
+            own = (word, variable)
+        case _:
+            pass
+    return (type(node), own, *map(shape, children(node)))

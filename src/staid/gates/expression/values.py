@@ -117,6 +117,17 @@ def _free(value: object, name: str) -> Value:
     return value
 
 
+def items_of(value: Value, name: str = "it") -> list[Value]:
+    """Return the items of a list; raise `Undecided` for anything else."""
+    if value is None:
+        message = f"{name or 'the list'} is missing"
+        raise Missing(message)
+    if not isinstance(value, list):
+        message = f"{name or 'it'} is not a list"
+        raise Undecided(message)
+    return cast("list[Value]", value)
+
+
 def field(value: Value, key: Value, kind: Type, name: str, zone: tzinfo) -> Value:
     """Return a field of a record or an item of a list; raise `Missing`, `Undecided`."""
     match value, key:
