@@ -101,8 +101,10 @@ class SqlNotices:
             "next_at": now,
         }
         with self._store.write() as connection:
-            # Another worker may have seen it in the same moment.
-            return connection.execute(self._insert.values(**values)).rowcount
+            # Another worker may have seen it in the same moment. The row count would not tell: on
+            # PostgreSQL the driver has none here.
+            added = self._insert.values(**values).returning(tables.notice.c.id)
+            return len(connection.execute(added).all())
 
     def claim(self, worker: str, channels: Sequence[str], now: datetime) -> Waiting | None:
         """Take the notice that is due first, for one worker; None where nothing is due."""
