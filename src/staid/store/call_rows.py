@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, Row, Select, or_, select
+from sqlalchemy import Column, ColumnElement, Connection, Row, Select, bindparam, or_, select
 
 from staid.domain.bound import Bound, Change, Vote
 from staid.domain.call import (
@@ -42,6 +42,18 @@ def approvals() -> Select[Any]:
     return select(call, *named).join_from(approval, call, approval.c.call == call.c.id)
 
 
+CALLS, APPROVALS = calls(), approvals()
+"""Built once: SQLAlchemy costs more to build a statement than SQLite to run it."""
+_JOINED = APPROVALS.where(tables.approval.c.leader.in_(bindparam("some", expanding=True))).order_by(
+    tables.approval.c.requested_at, tables.approval.c.id
+)
+_VOTES = (
+    select(tables.vote)
+    .where(tables.vote.c.approval.in_(bindparam("some", expanding=True)))
+    .order_by(tables.vote.c.round, tables.vote.c.at, tables.vote.c.voter)
+)
+
+
 def on_its_own() -> ColumnElement[bool]:
     """Return what an approval has to be to be decided for itself: it joined none that waits."""
     leads, asked = tables.approval.alias(), tables.call.alias()
@@ -59,10 +71,8 @@ def members(
 ) -> dict[ApprovalId, tuple[ApprovalRecord, ...]]:
     """Return approval -> those that joined it, in order."""
     found = dict[ApprovalId, tuple[ApprovalRecord, ...]]()
-    asked = tables.approval.c
     for some in chunks(leaders):
-        query = approvals().where(asked.leader.in_(some)).order_by(asked.requested_at, asked.id)
-        for row in connection.execute(query):
+        for row in connection.execute(_JOINED, {"some": some}):
             each = approval_record(row, ())
             if each.leader is not None:
                 found[each.leader] = (*found.get(each.leader, ()), each)
@@ -108,10 +118,9 @@ def _call_id(value: str | None) -> CallId | None:
 
 def votes(connection: Connection, approvals: Sequence[str]) -> dict[str, tuple[Vote, ...]]:
     """Return approval -> what people said to it, in order."""
-    vote, found = tables.vote.c, dict[str, tuple[Vote, ...]]()
+    found = dict[str, tuple[Vote, ...]]()
     for some in chunks(approvals):
-        query = select(tables.vote).where(vote.approval.in_(some))
-        for row in connection.execute(query.order_by(vote.round, vote.at, vote.voter)):
+        for row in connection.execute(_VOTES, {"some": some}):
             said = Vote(
                 row.round, row.voter, row.decision, _needed(row.at), row.reason or "", row.binding
             )

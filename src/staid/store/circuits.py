@@ -6,7 +6,7 @@ import json
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
 
 from staid.domain.call import ToolCall
 from staid.domain.canonical import canonical, timestamp
@@ -16,6 +16,8 @@ from staid.gates.breaker import Breaker, Circuit, Ended, Standing
 from staid.store import call_rows, tables
 from staid.store.engine import Store
 from staid.store.reservations import take_turns
+
+_ROW = select(tables.circuit).where(tables.circuit.c.tool == bindparam("wanted"))
 
 
 def look(
@@ -91,7 +93,7 @@ def resting(connection: Connection, now: datetime) -> dict[str, Standing]:
 
 
 def _row(connection: Connection, tool: str) -> Row[Any] | None:
-    return connection.execute(select(tables.circuit).where(tables.circuit.c.tool == tool)).first()
+    return connection.execute(_ROW, {"wanted": tool}).first()
 
 
 def _hold(store: Store, connection: Connection, tool: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, insert, update
+from sqlalchemy import Connection, bindparam, delete, insert, update
 
 from staid.domain.call import (
     ApprovalRecord,
@@ -33,6 +33,22 @@ from staid.store.ledger_groups import Groups
 from staid.store.ledger_moves import moved_on, settled_values
 from staid.store.reservations import take_turns
 
+_UNSAID = delete(tables.vote).where(
+    tables.vote.c.approval == bindparam("wanted"),
+    tables.vote.c.round == bindparam("in_round"),
+    tables.vote.c.voter == bindparam("by"),
+)
+_SAID = insert(tables.vote)
+_CONCLUDED = (
+    update(tables.approval)
+    .where(tables.approval.c.id == bindparam("wanted"), tables.approval.c.decision.is_(None))
+    .values(
+        decision=bindparam("new_decision"),
+        decided_by=bindparam("new_by"),
+        decided_at=bindparam("new_at"),
+        reason=bindparam("new_reason"),
+    )
+)
 _DECIDED = {"approve": Move.APPROVE, "deny": Move.DENY}
 
 
@@ -162,21 +178,19 @@ class Decisions(Groups):
         reason: str,
         now: datetime,
     ) -> None:
-        vote = tables.vote
-        mine = (vote.c.approval == found.id) & (vote.c.round == found.round)
+        mine = {"wanted": found.id, "in_round": found.round, "by": approver.token}
         # Whoever approved may still say no; the journal keeps both.
-        connection.execute(delete(vote).where(mine, vote.c.voter == approver.token))
-        connection.execute(
-            insert(vote).values(
-                approval=found.id,
-                round=found.round,
-                voter=approver.token,
-                decision=decision,
-                at=now,
-                reason=reason,
-                binding=found.binding,
-            )
-        )
+        connection.execute(_UNSAID, mine)
+        values = {
+            "approval": found.id,
+            "round": found.round,
+            "voter": approver.token,
+            "decision": decision,
+            "at": now,
+            "reason": reason,
+            "binding": found.binding,
+        }
+        connection.execute(_SAID, values)
 
     def _conclude(
         self,
@@ -189,16 +203,14 @@ class Decisions(Groups):
         if not self._move(connection, found.call.id, happened):
             check_decision(self._approval(connection, found.id), said.by, now)
             raise CallMoved(call=found.call.id, found="moving", expected=CallState.PENDING)
-        connection.execute(
-            update(tables.approval)
-            .where(tables.approval.c.id == found.id, tables.approval.c.decision.is_(None))
-            .values(
-                decision=said.decision,
-                decided_by=said.by.token,
-                decided_at=now,
-                reason=said.reason,
-            )
-        )
+        values = {
+            "wanted": found.id,
+            "new_decision": said.decision,
+            "new_by": said.by.token,
+            "new_at": now,
+            "new_reason": said.reason,
+        }
+        connection.execute(_CONCLUDED, values)
         reservations.end(connection, found.call.id, happened, now)
         return facts.decided(found, said.decision, now, said.actor, said.reason)
 

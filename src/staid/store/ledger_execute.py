@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from staid.domain.bound import Reading
 from staid.domain.call import (
@@ -28,6 +28,9 @@ from staid.gates.ledger import Lease, Settlement
 from staid.store import call_rows, circuits, reservations, stops, tables
 from staid.store.ledger_groups import Groups
 from staid.store.ledger_moves import moved_on, settled_facts, settled_values
+
+_HELD = select(tables.call.c.id).where(tables.call.c.id == bindparam("wanted")).with_for_update()
+_DIGEST = select(tables.call.c.digest).where(tables.call.c.id == bindparam("wanted"))
 
 
 class Executions(Groups):
@@ -68,8 +71,7 @@ class Executions(Groups):
 
     def _hold(self, connection: Connection, call: CallId) -> None:
         """Wait until nobody else moves this call, and let nobody until the commit."""
-        held = select(tables.call.c.id).where(tables.call.c.id == call).with_for_update()
-        connection.execute(held)
+        connection.execute(_HELD, {"wanted": call})
 
     def _take(self, connection: Connection, call: ToolCall, lease: Lease, now: datetime) -> Event:
         until = now + lease.length
@@ -110,11 +112,11 @@ class Executions(Groups):
         digest: str,
     ) -> None:
         """Raise unless what will run is what was proposed, shown, approved and recorded."""
-        query = select(tables.call.c.digest).where(tables.call.c.id == record.call.id)
         # The journal cannot be rewritten without its key: it says what was allowed or approved, of
         # whom it was asked, and that nobody claimed it yet, whatever was done to the ledger's rows.
         said = self._said(connection, record.call)
-        stored = {record.call.digest, connection.execute(query).scalar_one()}
+        kept = connection.execute(_DIGEST, {"wanted": record.call.id}).scalar_one()
+        stored = {record.call.digest, kept}
         same = stored | said.digests == {digest} and not said.claims
         if approval is not None:
             same &= (approval.digest, approval.decision) == (digest, "approve")

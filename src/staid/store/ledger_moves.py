@@ -6,9 +6,10 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, select, update
+from sqlalchemy import ColumnElement, Connection, Update, bindparam, select, update
 
 from staid.domain.call import (
     ApprovalRecord,
@@ -41,6 +42,24 @@ _WITNESSES = [
     EventKind.APPROVAL_RECONSIDERED.value,
     EventKind.CALL_CLAIMED.value,
 ]
+
+_WITNESSED = (
+    select(tables.journal.c.kind, tables.journal.c.fact, tables.journal.c.actor)
+    .where(tables.journal.c.run == bindparam("wanted"), tables.journal.c.kind.in_(_WITNESSES))
+    .order_by(tables.journal.c.seq)
+)
+_STATE = select(tables.run.c.state).where(tables.run.c.id == bindparam("wanted"))
+
+
+@lru_cache(maxsize=256)
+def _moving(happened: Move, names: tuple[str, ...]) -> Update:
+    """Return the compare-and-set of a move that also sets these columns, each as `new_NAME`."""
+    table = tables.call
+    expected = [state.value for state in sources(happened)]
+    values = {name: bindparam(f"new_{name}", type_=table.c[name].type) for name in names}
+    moved = update(table).where(table.c.id == bindparam("wanted"), table.c.state.in_(expected))
+    return moved.values(state=target(happened).value, **values)
+
 
 _ASKED = ("binding", "quorum", "terms")
 
@@ -99,28 +118,22 @@ class LedgerMoves(LedgerRows):
         **values: object,
     ) -> bool:
         """Compare and set: True for exactly one of any number of processes that try."""
-        table = tables.call
-        expected = [state.value for state in sources(happened)]
-        statement = update(table).where(table.c.id == call, table.c.state.in_(expected))
+        statement = _moving(happened, tuple(values))
         if where is not None:
             statement = statement.where(where)
-        moved = connection.execute(statement.values(state=target(happened).value, **values))
-        return moved.rowcount == 1
+        given = {"wanted": call, **{f"new_{name}": value for name, value in values.items()}}
+        return connection.execute(statement, given).rowcount == 1
 
     def _note(self, connection: Connection, run: str, events: Sequence[Event]) -> None:
         self._journal.append(connection, run, events)
-        state = select(tables.run.c.state).where(tables.run.c.id == run)
-        if events and connection.execute(state).scalar() == "released":
+        if events and connection.execute(_STATE, {"wanted": run}).scalar() == "released":
             # A fact that comes after the outcome moves the head that was sealed.
             self._journal.seal(connection, run)
 
     def _said(self, connection: Connection, call: ToolCall) -> Said:
         """Return everything the journal says about what a call is."""
-        journal, said = tables.journal.c, Said()
-        query = select(journal.kind, journal.fact, journal.actor).where(
-            journal.run == call.run, journal.kind.in_(_WITNESSES)
-        )
-        for row in connection.execute(query.order_by(journal.seq)):
+        said = Said()
+        for row in connection.execute(_WITNESSED, {"wanted": call.run}):
             fact = json.loads(row.fact)
             if fact.get("call") == call.id:
                 said.hear(EventKind(row.kind), fact, json.loads(row.actor)["name"])

@@ -50,6 +50,8 @@ class Taken:
 
 _RULED = {Severity.ALLOW: Move.ALLOW, Severity.ASK: Move.ASK, Severity.DENY: Move.REFUSE}
 
+_CALL, _APPROVAL = insert(tables.call), insert(tables.approval)
+
 
 class Proposals(Groups):
     """Records what was proposed and what was ruled."""
@@ -158,10 +160,9 @@ class Proposals(Groups):
         asked: str | None,
     ) -> None:
         values = {**call_rows.call_values(record), "asked": asked}
-        connection.execute(insert(tables.call).values(**values))
+        connection.execute(_CALL, values)
         if approval is not None:
-            values = call_rows.approval_values(approval)
-            connection.execute(insert(tables.approval).values(**values))
+            connection.execute(_APPROVAL, call_rows.approval_values(approval))
 
     def record_read(
         self, proposal: Proposal, settlement: Settlement, *, earlier: Sequence[Event] = ()

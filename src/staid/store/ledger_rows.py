@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, Select, func, select
+from sqlalchemy import Connection, Select, bindparam, func, select
 
 from staid.domain.call import ApprovalRecord, CallRecord, CallState
 from staid.domain.errors import ApprovalNotFound, CallNotFound
@@ -14,6 +14,10 @@ from staid.store import call_rows, stops, tables
 from staid.store.engine import Store
 
 _OPEN = (CallState.PENDING, CallState.APPROVED, CallState.EXECUTING, CallState.IN_DOUBT)
+
+_BY_ID = call_rows.CALLS.where(tables.call.c.id == bindparam("wanted"))
+_BY_KEY = call_rows.CALLS.where(tables.call.c.key == bindparam("wanted"))
+_APPROVAL = call_rows.APPROVALS.where(tables.approval.c.id == bindparam("wanted"))
 
 
 class LedgerRows:
@@ -42,7 +46,7 @@ class LedgerRows:
         A call that a person changed is found under the digest of what was asked for.
         """
         call = tables.call.c
-        query = call_rows.calls().where(
+        query = call_rows.CALLS.where(
             call.subject == subject,
             call.agent == agent,
             func.coalesce(call.asked, call.digest) == digest,
@@ -53,13 +57,13 @@ class LedgerRows:
     def calls(self, run: RunId) -> list[CallRecord]:
         """Return the calls of a run in the order they were proposed."""
         call = tables.call.c
-        query = call_rows.calls().where(call.run == run)
+        query = call_rows.CALLS.where(call.run == run)
         return self._records(query.order_by(call.proposed_at, call.id))
 
     def in_state(self, state: CallState) -> list[CallRecord]:
         """Return every call in this state, oldest first."""
         call = tables.call.c
-        query = call_rows.calls().where(call.state == state.value)
+        query = call_rows.CALLS.where(call.state == state.value)
         return self._records(query.order_by(call.proposed_at, call.id))
 
     def proposed(self, tool: str) -> bool:
@@ -84,7 +88,7 @@ class LedgerRows:
 
         What joined a request that still waits is decided with it, and found in its `members`.
         """
-        query = call_rows.approvals().where(call_rows.on_its_own())
+        query = call_rows.APPROVALS.where(call_rows.on_its_own())
         if state is not None:
             query = query.where(tables.call.c.state == state.value)
         ordered = query.order_by(tables.approval.c.requested_at, tables.approval.c.id)
@@ -100,24 +104,25 @@ class LedgerRows:
             return [row.id for row in connection.execute(query.order_by(tables.call.c.id))]
 
     def _get(self, connection: Connection, call: str) -> CallRecord:
-        row = connection.execute(call_rows.calls().where(tables.call.c.id == call)).first()
+        row = connection.execute(_BY_ID, {"wanted": call}).first()
         if row is None:
             raise CallNotFound(call=call)
         return call_rows.call_record(row)
 
     def _by_key(self, connection: Connection, key: str) -> CallRecord | None:
-        row = connection.execute(call_rows.calls().where(tables.call.c.key == key)).first()
+        row = connection.execute(_BY_KEY, {"wanted": key}).first()
         return call_rows.call_record(row) if row is not None else None
 
     def _approval(self, connection: Connection, approval: str) -> ApprovalRecord:
-        query = call_rows.approvals().where(tables.approval.c.id == approval)
-        found = self._approval_records(connection, query)
+        found = self._approval_records(connection, _APPROVAL, wanted=approval)
         if not found:
             raise ApprovalNotFound(approval=approval)
         return found[0]
 
-    def _approval_records(self, connection: Connection, query: Select[Any]) -> list[ApprovalRecord]:
-        rows = connection.execute(query).all()
+    def _approval_records(
+        self, connection: Connection, query: Select[Any], **given: str
+    ) -> list[ApprovalRecord]:
+        rows = connection.execute(query, given).all()
         said = call_rows.votes(connection, [row.a_id for row in rows])
         found = [call_rows.approval_record(row, said.get(row.a_id, ())) for row in rows]
         leading = [each.id for each in found if each.bound and each.bound.calls]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from sqlalchemy import Connection, case, delete, func, insert, literal, select, update
+from sqlalchemy import Connection, bindparam, case, delete, func, insert, select, update
 
 from staid.domain.canonical import canonical
 from staid.domain.ids import ApprovalId, CallId
@@ -31,6 +31,17 @@ _AFTER = {
     Move.UNDO: RELEASED,
 }
 """In doubt is missing on purpose: what may have happened counts until somebody knows better."""
+
+_NOW = bindparam("now", type_=TIME)
+# A clock that jumped back since the proposal must not shorten the window.
+_LATER = case((tables.reservation.c.at > _NOW, tables.reservation.c.at), else_=_NOW)
+_ENDED = (
+    update(tables.reservation)
+    .where(tables.reservation.c.call == bindparam("wanted"))
+    .values(state=bindparam("after"), at=_LATER)
+)
+_RESERVED = insert(tables.reservation)
+_PLANNED = select(tables.approval.c.draws).where(tables.approval.c.id == bindparam("wanted"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,16 +113,15 @@ def reserve(
     """
     for draw in draws:
         latest = held[draw.slot].latest
-        connection.execute(
-            insert(tables.reservation).values(
-                call=call,
-                budget=draw.budget,
-                key=draw.key,
-                amount=str(draw.amount),
-                state=RESERVED,
-                at=now if latest is None else max(now, latest),
-            )
-        )
+        values = {
+            "call": call,
+            "budget": draw.budget,
+            "key": draw.key,
+            "amount": str(draw.amount),
+            "state": RESERVED,
+            "at": now if latest is None else max(now, latest),
+        }
+        connection.execute(_RESERVED, values)
 
 
 def plan(draws: Sequence[Draw]) -> str | None:
@@ -124,10 +134,9 @@ def planned(
     connection: Connection, approvals: Mapping[CallId, ApprovalId], key: str
 ) -> dict[CallId, tuple[Draw, ...]]:
     """Return call -> what the holder of this key draws by approving it; `approvals` by call."""
-    asked = tables.approval.c
     found: dict[CallId, tuple[Draw, ...]] = {}
     for call, approval in approvals.items():
-        text = connection.execute(select(asked.draws).where(asked.id == approval)).scalar()
+        text = connection.execute(_PLANNED, {"wanted": approval}).scalar()
         found[call] = tuple(
             Draw(budget, key, Decimal(amount), Decimal(limit), timedelta(seconds=seconds))
             for budget, amount, limit, seconds in json.loads(text or "[]")
@@ -146,10 +155,7 @@ def end(connection: Connection, call: str, happened: Move, now: datetime) -> Non
     """Capture or release what a call had reserved, where this move decides it."""
     after = _AFTER.get(happened)
     if after is not None:
-        held = tables.reservation
-        # A clock that jumped back since the proposal must not shorten the window.
-        later = case((held.c.at > now, held.c.at), else_=literal(now, TIME))
-        connection.execute(update(held).where(held.c.call == call).values(state=after, at=later))
+        connection.execute(_ENDED, {"wanted": call, "after": after, "now": now})
 
 
 def take_turns(store: Store, connection: Connection, name: str) -> None:
