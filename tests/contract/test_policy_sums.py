@@ -58,7 +58,7 @@ def test_fifty_refunds_of_99(world: GateWorld) -> None:
     assert found.rule == "structuring:policy:refund.issue:amount:86400"
     assert found.message.startswith("50 calls within 1 day add up to 4950, above 100")
     assert found.asks.approvers == {"group:leads"}
-    world.ledger.decide(found.id, LEAD, "approve", seen=found.shown)
+    world.ledger.decide(found.id, LEAD, "approve", seen=found.binding)
     assert {world.execute(r).state for r in records[1:]} == {CallState.DONE}
     assert len(world.effects) == 50
 

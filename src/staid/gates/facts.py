@@ -60,7 +60,8 @@ def ruled(
 ) -> Event:
     """Return the fact of the ruling; `digest` binds an allowed call to what may run.
 
-    `snapshot` is what it was ruled from beside the call: with it the same can be ruled again.
+    `snapshot` is what it was ruled from beside the call: with it the same can be ruled again. The
+    version of its policy is in the fact, so that a claim knows it after an erasure, too.
     """
     fact: dict[str, Json] = {
         "call": call.id,
@@ -73,6 +74,7 @@ def ruled(
     body: dict[str, Json] = {"message": ruling.message}
     if snapshot is not None:
         body["snapshot"] = snapshot
+        fact["policy"] = snapshot["policy"]
     return Event(EventKind.CALL_RULED, at, GATE, fact, _content(call, label, body))
 
 

@@ -166,15 +166,21 @@ class Ledger(Protocol):
         digest: str,
         reading: Reading | None = None,
         breaker: Breaker | None = None,
+        policy: str = "",
         earlier: Sequence[Event] = (),
     ) -> CallRecord:
         """Take the one right to execute; durable when this returns.
 
         `reading` is what an approval is bound to as it is now: unless it is what was approved the
-        call is `PENDING` again, with what changed. Raises `CallMoved` where somebody else has the
-        right, `ToolStopped` where its tool is stopped or rests, and `ApprovalMismatch` unless
-        `digest` is what was proposed, approved and recorded.
+        call is `PENDING` again, with what changed. `policy` is the version that rules now: raises
+        `RulingOutdated` for what another one allowed, and nobody approved. Raises `CallMoved` where
+        somebody else has the right, `ToolStopped` where its tool is stopped or rests, and
+        `ApprovalMismatch` unless `digest` is what was proposed, approved and recorded.
         """
+        ...
+
+    def ruled_under(self, call: ToolCall) -> str | None:
+        """Return the version of the policy that a call was ruled by; None where nobody noted it."""
         ...
 
     def heartbeat(self, call: CallId, lease: Lease) -> bool:

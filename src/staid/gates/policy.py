@@ -16,7 +16,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from staid.domain.call import Ruling, Severity
+from staid.domain.call import CallRecord, CallState, Ruling, Severity
 from staid.domain.canonical import Json, canonical, decimal_text, timestamp
 from staid.domain.demand import Terms
 from staid.gates.breaker import Standing
@@ -29,6 +29,7 @@ from staid.gates.steps import steps
 from staid.gates.structuring import Threshold, ruled
 from staid.gates.tool import Constraint, Predicate, Tool
 
+OUTDATED = "The policy changed after this was allowed. Nothing was done; propose it again."
 EVERY_TOOL = "*"
 """In the kill switch: all of them."""
 
@@ -273,6 +274,11 @@ def still_permits(prepared: Prepared, stopped: frozenset[str], hung: int = 0) ->
     if tool is not None and params is not None:
         found += [_constraint(one, params) for one in tool.constraints]
     return most_severe(ruling for ruling in found if ruling is not None)
+
+
+def outdated(record: CallRecord) -> bool:
+    """Return whether a call ended only because another policy holds now than the one it had."""
+    return record.state is CallState.REVOKED and record.error == OUTDATED
 
 
 def most_severe(found: Iterable[Ruling]) -> Ruling:

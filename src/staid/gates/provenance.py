@@ -226,6 +226,35 @@ def _told(schema: object) -> str:
     return repr(schema).replace("'", '"')
 
 
+def edited(
+    before: Mapping[str, Json],
+    after: Mapping[str, Json],
+    known: Iterable[Traced],
+    approval: str,
+    editor: str,
+) -> tuple[Traced, ...]:
+    """Return where the arguments of a call come from that a person made of another one.
+
+    `known` says it of the call `before`, in canonical arguments like `after`. What they left alone
+    comes from where it came; every other argument is theirs, whole.
+    """
+    left = {name for name in before.keys() & after.keys() if before[name] == after[name]}
+    found = {one.path: one for one in known if _root(one.path) in left}
+    for one in unknown(after):
+        name = _root(one.path)
+        if name not in left:
+            words = str(after[name])[:LONGEST]
+            typed = Span(approval, editor, 0, len(words), words)
+            found[one.path] = Traced(one.path, Origin.APPROVER, (typed,))
+        else:
+            found.setdefault(one.path, one)
+    return tuple(found[path] for path in sorted(found))
+
+
+def _root(path: str) -> str:
+    return path.partition(".")[0]
+
+
 def unknown(arguments: Mapping[str, Json]) -> tuple[Traced, ...]:
     """Return `unknown` for every value: nobody handed over what the model has seen."""
     return tuple(

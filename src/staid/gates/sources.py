@@ -20,6 +20,7 @@ class Origin(StrEnum):
 
     USER = "user"
     RECORD = "record"
+    APPROVER = "approver"
     MODEL = "model"
     DOCUMENT = "document"
     UNKNOWN = "unknown"

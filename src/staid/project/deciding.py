@@ -27,6 +27,7 @@ from staid.gates.approval import Decision, Move
 from staid.gates.ledger import Edit, Settlement
 from staid.gates.undoing import check_person
 from staid.project.guarding import EXTERNAL
+from staid.project.provenance import traced_in
 
 if TYPE_CHECKING:
     from staid.project.project import Project
@@ -142,6 +143,7 @@ async def edit(
         {name: _typed(value, asked.arguments.get(name)) for name, value in changes.items()},
         asker=await off_loop(_asker, project, asked),
         allowed=_allowed(project, asked.agent),
+        traced=traced_in(await off_loop(wiring.records.rows, asked.run), asked),
     )
     may_run = resume and record.state is CallState.APPROVED
     outcome = await carry_on(project, found.run) if may_run else None

@@ -24,6 +24,7 @@ WORDS: Mapping[Origin, str] = MappingProxyType(
     {
         Origin.USER: "said by the asker",
         Origin.RECORD: "from a record",
+        Origin.APPROVER: "typed by an approver who changed the call",
         Origin.DOCUMENT: "from a document that anybody may have written",
         Origin.MODEL: "found nowhere: the model's own",
         Origin.UNKNOWN: "not known",
@@ -85,13 +86,17 @@ def provenance_of(
     `rows` are the facts of the call's run, where they are at hand.
     """
     facts = project.wiring.records.rows(call.run) if rows is None else rows
-    for row in facts:
+    held, traced = tokens | {PUBLIC}, traced_in(facts, call)
+    lost = _lost(project, facts, held) if any(t.spans for t in traced) else frozenset[str]()
+    return tuple(_shown(each, held, lost) for each in traced)
+
+
+def traced_in(rows: Sequence[JournalRow], call: ToolCall) -> tuple[Traced, ...]:
+    """Return where every argument of a call comes from, whoever may read the words; or nothing."""
+    for row in rows:
         if row.kind is EventKind.CALL_PROPOSED and row.fact.get("call") == call.id:
             told = cast("Mapping[str, Any]", row.body or {}).get("provenance", ())
-            held = tokens | {PUBLIC}
-            traced = [Traced.from_json(each) for each in told]
-            lost = _lost(project, facts, held) if any(t.spans for t in traced) else frozenset[str]()
-            return tuple(_shown(each, held, lost) for each in traced)
+            return tuple(Traced.from_json(each) for each in told)
     return ()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from staid.domain.call import ApprovalRecord, CallRecord
 from staid.domain.canonical import Json
@@ -12,6 +12,7 @@ from staid.domain.message import ProposedCall
 from staid.domain.principal import Principal
 from staid.gates.ledger import Edit
 from staid.gates.policy import prepare
+from staid.gates.provenance import Traced, edited
 from staid.gates.tool import Tool
 from staid.runtime.gate_propose import Proposer, Proposing
 
@@ -26,13 +27,14 @@ class Editing(Proposing):
         *,
         asker: Principal,
         allowed: frozenset[str] | None = None,
+        traced: Iterable[Traced] = (),
     ) -> CallRecord:
         """Put a changed call in the place of one that waits; executes nothing.
 
         The new call passes every bound, and its editor is upstream of it: where the rules still ask
         a human, somebody else has to approve it; where they do not, it may run. `asker` is on whose
         behalf it is, `allowed` the agent's allowlist as of now; None: the tool was on it when the
-        call was proposed.
+        call was proposed. `traced` says where the arguments of the call that waits come from.
 
         Raises what `decide` raises, `EditInvalid`, and `EditDenied` where a bound does not allow
         it; then the request waits on as it was.
@@ -57,7 +59,10 @@ class Editing(Proposing):
             upstream=found.requested_by,
         )
         proposal = ProposedCall(asked.provider_id, asked.tool, arguments)
-        wanted = await self._proposal(proposal, prepared, proposer, None)
+        by = edit.editor.token
+        origins = edited(asked.arguments, prepared.arguments, traced, found.id, by)
+        known = await self._known(tool, proposer, origins)
+        wanted = await self._proposal(proposal, prepared, proposer, None, (origins, known))
         return await asyncio.to_thread(self._ledger.edit, wanted, edit)
 
 

@@ -18,13 +18,14 @@ from staid.domain.call import (
     ToolCall,
 )
 from staid.domain.canonical import Json
-from staid.domain.errors import CallMoved, StaidError, ToolStopped, ToolUnknown
+from staid.domain.errors import CallMoved, RulingOutdated, StaidError, ToolStopped, ToolUnknown
 from staid.domain.events import Event
 from staid.domain.ids import CallId
 from staid.domain.label import Label
 from staid.gates.approval import Move
 from staid.gates.ledger import Lease, Proposal, Settlement
 from staid.gates.policy import (
+    OUTDATED,
     Prepared,
     prepare,
     still_permits,
@@ -67,9 +68,8 @@ class Executions(GateParts):
             if tool.effect is Effect.READ and record.approval is None and tool.breaker is None:
                 return await self._look(prepared, record, lease, earlier)
             record = await self._claim(prepared, record, lease, earlier)
-        except ToolStopped as stopped:  # it rests, or was stopped since the look above
-            bounds = Ruling(Severity.DENY, str(stopped.values["rule"]), stopped.message)
-            return await self._revoked(asked.id, bounds, earlier)
+        except (ToolStopped, RulingOutdated) as ended:
+            return await self._revoked(asked.id, _why(ended), earlier)
         except CallMoved:
             return await asyncio.to_thread(self._ledger.get, asked.id)
         # Where what was approved is not what would run, it waits for a human again.
@@ -91,6 +91,7 @@ class Executions(GateParts):
             digest=digest,
             reading=reading,
             breaker=prepared.tool.breaker if prepared.tool else None,
+            policy=self._policy.version,
             earlier=earlier,
         )
 
@@ -120,6 +121,8 @@ class Executions(GateParts):
         self, prepared: Prepared, record: CallRecord, lease: Lease, earlier: Sequence[Event]
     ) -> CallRecord:
         """Run a read that the rules allow: nothing depends on its claim, so it has none."""
+        if await asyncio.to_thread(self._ledger.ruled_under, record.call) != self._policy.version:
+            raise RulingOutdated(call=record.call.id)
         settlement = await self._answer(prepared, record.call)
         return await asyncio.to_thread(
             self._settle, record, lease, settlement, earlier=earlier, unclaimed=True
@@ -182,6 +185,14 @@ class Executions(GateParts):
         return await asyncio.to_thread(
             self._ledger.record_read, wanted, settlement, earlier=earlier
         )
+
+
+def _why(ended: ToolStopped | RulingOutdated) -> Ruling:
+    """Return the ruling on a call that the claim would not let run."""
+    if isinstance(ended, RulingOutdated):  # it goes the way of every proposal again
+        return Ruling(Severity.DENY, "policy", OUTDATED)
+    # The tool rests, or was stopped since it was looked at before the claim.
+    return Ruling(Severity.DENY, str(ended.values["rule"]), ended.message)
 
 
 def _runnable(prepared: Prepared) -> tuple[Tool, BaseModel]:

@@ -47,6 +47,7 @@ from staid.domain.ids import RunId
 from staid.domain.message import ProposedCall
 from staid.domain.principal import Principal
 from staid.gates.params import Invalid, canonical_arguments, dump
+from staid.gates.policy import outdated
 from staid.gates.sources import Texts
 from staid.gates.tool import Tool, define
 from staid.gates.version import code_version
@@ -258,14 +259,17 @@ class Guard:
         except Invalid:
             return await gate.act(proposal, proposer)  # recorded as denied
         asked = call_digest(tool.name, canonical)
-        key, known = await asyncio.to_thread(
-            _attempt, gate, digest([acting.key, subject, agent, asked])
-        )
+        base = digest([acting.key, subject, agent, asked])
+        key, known = await asyncio.to_thread(_attempt, gate, base)
         if known is None and tool.effect is not Effect.READ:
             known = await asyncio.to_thread(gate.open_like, subject, agent, asked)
         if known is None:
             return await gate.act(proposal, proposer, key=key)
-        return await gate.execute(known.call.id)
+        record = await gate.execute(known.call.id)
+        if outdated(record):
+            key, _ = await asyncio.to_thread(_attempt, gate, base)
+            return await gate.act(proposal, proposer, key=key)
+        return record
 
 
 def _seen(acting: _Acting, told: Texts | None = None) -> Texts:

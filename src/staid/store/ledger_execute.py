@@ -18,6 +18,7 @@ from staid.domain.call import (
 )
 from staid.domain.errors import (
     ApprovalMismatch,
+    RulingOutdated,
 )
 from staid.domain.events import Event
 from staid.domain.ids import CallId
@@ -44,6 +45,7 @@ class Executions(Groups):
         digest: str,
         reading: Reading | None = None,
         breaker: Breaker | None = None,
+        policy: str = "",
         earlier: Sequence[Event] = (),
     ) -> CallRecord:
         """Take the one right to execute; durable when this returns.
@@ -60,6 +62,8 @@ class Executions(Groups):
             stops.check(self._store, connection, record.call.tool)
             found = self._approval(connection, record.approval) if record.approval else None
             self._check_bound(connection, record, found, digest)
+            if found is None and self._said(connection, record.call).policy != policy:
+                raise RulingOutdated(call=call)
             if found is not None and (changed := _changed(found, reading or Reading())):
                 event = self._reconsider(connection, changed, now)
             else:
@@ -124,6 +128,11 @@ class Executions(Groups):
         allowed = said.consent in {"allow", "approve"}
         if not (same and allowed and self._as_asked(said, approval)):
             raise ApprovalMismatch(approval=record.approval or record.call.id)
+
+    def ruled_under(self, call: ToolCall) -> str | None:
+        """Return the version of the policy that a call was ruled by; None where nobody noted it."""
+        with self._store.read() as connection:
+            return self._said(connection, call).policy
 
     def heartbeat(self, call: CallId, lease: Lease) -> bool:
         """Prolong a lease; False where the call is no longer ours."""

@@ -81,6 +81,8 @@ class Said:
     round: int = 1
     votes: int = 0
     """How many approved in this round where it takes more."""
+    policy: str | None = None
+    """Version of the policy that ruled last; None where nobody noted it."""
 
     def hear(self, kind: EventKind, fact: Mapping[str, Any], actor: str) -> None:
         """Take a fact into account; they come in order."""
@@ -90,6 +92,8 @@ class Said:
         self.digests.add(fact["digest"])
         self.consent = fact.get("ruling") or fact.get("decision") or self.consent
         self.asked |= {name: fact[name] for name in _ASKED if name in fact}
+        if kind is EventKind.CALL_RULED:
+            self.policy = fact.get("policy")
         if kind is EventKind.CALL_CLAIMED:
             self.claims.append(fact["digest"])
         if kind is EventKind.APPROVAL_DECIDED:

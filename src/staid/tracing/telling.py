@@ -75,10 +75,20 @@ def _returned(row: JournalRow) -> str:
     return f"The model {fact['model']}{label} {what}."
 
 
+_RULED = {"allow": "allowed", "ask": "held for a human", "deny": "denied"}
+_SHADOW = "shadow:"
+
+
 def _ruled(row: JournalRow) -> str:
     fact = fact_of(row)
-    word = {"allow": "allowed", "ask": "held for a human", "deny": "denied"}[str(fact["ruling"])]
-    return f"The call of {fact['tool']} was {word} by rule {fact['rule']}: {_message(row)}"
+    word = _RULED[str(fact["ruling"])]
+    told = f"The call of {fact['tool']} was {word} by rule {fact['rule']}: {_message(row)}"
+    would = [
+        f"{name.removeprefix(_SHADOW)} would have {_RULED[ruling]} it"
+        for name, ruling in cast("list[list[str]]", fact.get("steps", []))
+        if name.startswith(_SHADOW)
+    ]
+    return f"{told} Not in force: {', '.join(would)}." if would else told
 
 
 def _message(row: JournalRow) -> str:
@@ -88,7 +98,14 @@ def _message(row: JournalRow) -> str:
 def _proposed(row: JournalRow) -> str:
     arguments = body_of(row).get("arguments")
     shown = f" with {canonical(arguments)}" if arguments is not None else ""
-    return f"It proposed {row.fact['tool']}{short(shown, 300)}."
+    if row.actor.kind != "human":
+        return f"It proposed {row.fact['tool']}{short(shown, 300)}."
+    origins = cast("list[list[object]]", row.fact.get("origins") or [])
+    typed = [str(path) for path, origin, _ in origins if origin == "approver"]
+    typed = [path for path in typed if "." not in path]
+    what = f", with {', '.join(typed)} of their own" if typed else ""
+    before = f" in the place of {row.fact['replaces']}" if row.fact.get("replaces") else ""
+    return f"{row.actor.name} proposed {row.fact['tool']}{short(shown, 300)}{before}{what}."
 
 
 def _requested(row: JournalRow) -> str:

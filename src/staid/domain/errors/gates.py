@@ -226,6 +226,14 @@ class ChaosImpossible(StaidError):
     exit_code = 2
 
 
+class RulingOutdated(StaidError):
+    """The call {call} was allowed by another policy than the one that holds now."""
+
+    code = "ST-459"
+    hint = "Nothing was executed. Propose it again: it is ruled on by the policy of now."
+    exit_code = 1
+
+
 class ApproverSpent(StaidError):
     """{approver} approved {spent} within {window}, and may approve {limit}."""
 

@@ -19,7 +19,7 @@ from staid.gates.expression.types import (
 )
 from staid.gates.expression.values import Missing, Undecided, Value, read
 
-ORIGINS = ("user", "record", "document", "model", "unknown")
+ORIGINS = ("user", "record", "approver", "document", "model", "unknown")
 """Where a value may come from; without a trace of it: `unknown`."""
 EFFECTS = ("read", "write", "irreversible")
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")

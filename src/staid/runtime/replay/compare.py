@@ -11,7 +11,7 @@ from typing import Literal, cast
 from staid.domain.canonical import Json, canonical
 from staid.domain.events import Event, EventKind, JournalRow
 from staid.runtime.pinning import TOOL
-from staid.runtime.replay.record import GIVEN, made
+from staid.runtime.replay.record import made
 
 Cause = Literal["code", "prompt", "index", "model", "policy", "tools", "calibration"]
 
@@ -49,7 +49,7 @@ def first_divergence(
     content of each, to the byte of their canonical form.
     """
     recorded = list(rows) if whole else made(rows)
-    again = list(events) if whole else [e for e in events if e.kind not in GIVEN]
+    again = list(events) if whole else made(events)
     for row, event in zip_longest(recorded, again):
         if row is None:
             kind = event.kind.value if event else ""

@@ -169,7 +169,7 @@ class ReplayGate(Gate):
         """Return what became of a call that was decided; carries nothing out."""
         self._state.events += earlier
         known = next(record for record in self._state.calls if record.call.id == call)
-        past = next((p for p in self._recorded.calls if p.id == call), None)
+        past = self._past_of(call)
         if past is None:
             return known
         self._given(past, LAST)
@@ -180,17 +180,25 @@ class ReplayGate(Gate):
     def records(self, run: str) -> Sequence[CallRecord]:
         """Return the calls so far, as they stood when this pass began."""
         del run
-        past = {call.id: call for call in self._recorded.calls}
+        before = self._state.calls
         self._state.calls = [
-            past[r.call.id].record(r.call, self._state.until) if r.call.id in past else r
-            for r in self._state.calls
+            past.record(r.call, self._state.until) if (past := self._past_of(r.call.id)) else r
+            for r in before
         ]
-        return list(self._state.calls)
+        changed = [
+            replace(old, state=CallState.REVOKED, replaced_by=now.call.id)
+            for old, now in zip(before, self._state.calls, strict=True)
+            if old.call.id != now.call.id
+        ]
+        return [*changed, *self._state.calls]
 
     def specs(self, allowed: frozenset[str]) -> tuple[ToolSpec, ...]:
         """Return the allowed tools that are registered and not stopped."""
         names = sorted(allowed - self._bounds.denied)
         return tuple(self._bounds.tools[n].spec for n in names if n in self._bounds.tools)
+
+    def _past_of(self, call: str) -> PastCall | None:
+        return next((p for p in self._recorded.calls if p.became(call)), None)
 
     # --- one call ---------------------------------------------------------------------------
 

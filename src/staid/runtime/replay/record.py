@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from functools import cached_property
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from staid.domain.call import CallRecord, CallState, Ruling, Severity, ToolCall
 from staid.domain.canonical import Json
 from staid.domain.errors.replay import RecordErased, RecordIncomplete
-from staid.domain.events import EventKind, JournalRow
+from staid.domain.events import Event, EventKind, JournalRow
 from staid.domain.ids import ApprovalId, CallId, RunId
 from staid.domain.message import Message, ModelResponse, ProposedCall, Usage
 from staid.domain.passage import Retrieval
@@ -54,6 +54,10 @@ _DECIDED = {
 }
 
 
+Noted = TypeVar("Noted", JournalRow, Event)
+"""A fact as it is recorded, or as a replay makes it again."""
+
+
 @dataclass(frozen=True, slots=True)
 class PastCall:
     """One recorded call with everything that became of it."""
@@ -83,7 +87,8 @@ class PastCall:
                 case EventKind.CALL_RULED:
                     ruled, state = True, _ruled(_WORDS[str(row.fact["ruling"])])
                 case EventKind.CALL_PROPOSED if row.fact["call"] != self.id:  # by who changed it
-                    call = replace(call, arguments=body["arguments"])
+                    changed = CallId(str(row.fact["call"]))
+                    call = replace(call, id=changed, arguments=body["arguments"])
                     ruled, error = False, None
                 case EventKind.APPROVAL_DECIDED | EventKind.APPROVAL_RECONSIDERED:
                     state = _DECIDED[str(row.fact["decision"])]
@@ -104,6 +109,10 @@ class PastCall:
             result=result,
             error=error,
         )
+
+    def became(self, call: str) -> bool:
+        """Return whether this is it, or what people changed it into."""
+        return any(row.fact.get("call") == call for row in self.rows)
 
 
 @dataclass(frozen=True)
@@ -211,10 +220,10 @@ def read(run: str, rows: Sequence[JournalRow]) -> Recorded:
     return Recorded(RunId(run), tuple(rows))
 
 
-def made(rows: Sequence[JournalRow]) -> list[JournalRow]:
+def made(rows: Sequence[Noted]) -> list[Noted]:
     """Return the facts that the turn itself makes, and makes again in a replay."""
     ruled: set[object] = set()
-    found: list[JournalRow] = []
+    found: list[Noted] = []
     for row in rows:
         if row.kind is EventKind.CALL_PROPOSED and row.fact.get("replaces"):
             ruled.add(row.fact["call"])  # a person proposed it

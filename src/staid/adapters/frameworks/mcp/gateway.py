@@ -34,6 +34,7 @@ from staid.domain.call import CallRecord, CallState, Effect, call_digest
 from staid.domain.canonical import Json
 from staid.domain.message import ProposedCall
 from staid.gates.params import Invalid, canonical_arguments
+from staid.gates.policy import outdated
 from staid.gates.sources import result_sources
 from staid.gates.tool import Tool
 from staid.runtime.gate import Gate, Proposer
@@ -109,11 +110,9 @@ class Gateway:
             proposer = replace(proposer, allowed=frozenset())
         tool = offered.tool.name if offered else name
         known = await self._open(offered, arguments, proposer)
-        record = (
-            await self.gate.execute(known.call.id)
-            if known is not None
-            else await self.gate.act(ProposedCall("", tool, arguments), proposer)
-        )
+        record = await self.gate.execute(known.call.id) if known is not None else None
+        if record is None or outdated(record):
+            record = await self.gate.act(ProposedCall("", tool, arguments), proposer)
         record = await self._decided(record)
         if offered is not None:
             plain = replace(record, result=_plain(record.result))
