@@ -28,7 +28,7 @@ from staid.gates.breaker import Breaker
 from staid.gates.ledger import Lease, Settlement
 from staid.store import call_rows, circuits, reservations, stops, tables
 from staid.store.ledger_groups import Groups
-from staid.store.ledger_moves import moved_on, settled_facts, settled_values
+from staid.store.ledger_moves import Said, moved_on, settled_facts, settled_values
 
 _HELD = select(tables.call.c.id).where(tables.call.c.id == bindparam("wanted")).with_for_update()
 _DIGEST = select(tables.call.c.digest).where(tables.call.c.id == bindparam("wanted"))
@@ -61,8 +61,8 @@ class Executions(Groups):
                 raise moved_on(record, CallState.APPROVED)
             stops.check(self._store, connection, record.call.tool)
             found = self._approval(connection, record.approval) if record.approval else None
-            self._check_bound(connection, record, found, digest)
-            if found is None and self._said(connection, record.call).policy != policy:
+            said = self._check_bound(connection, record, found, digest)
+            if found is None and said.policy != policy:
                 raise RulingOutdated(call=call)
             if found is not None and (changed := _changed(found, reading or Reading())):
                 event = self._reconsider(connection, changed, now)
@@ -114,8 +114,8 @@ class Executions(Groups):
         record: CallRecord,
         approval: ApprovalRecord | None,
         digest: str,
-    ) -> None:
-        """Raise unless what will run is what was proposed, shown, approved and recorded."""
+    ) -> Said:
+        """Return what the journal says; raise unless that, shown and approved, is what will run."""
         # The journal cannot be rewritten without its key: it says what was allowed or approved, of
         # whom it was asked, and that nobody claimed it yet, whatever was done to the ledger's rows.
         said = self._said(connection, record.call)
@@ -128,6 +128,7 @@ class Executions(Groups):
         allowed = said.consent in {"allow", "approve"}
         if not (same and allowed and self._as_asked(said, approval)):
             raise ApprovalMismatch(approval=record.approval or record.call.id)
+        return said
 
     def ruled_under(self, call: ToolCall) -> str | None:
         """Return the version of the policy that a call was ruled by; None where nobody noted it."""
