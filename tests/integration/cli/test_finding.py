@@ -112,7 +112,8 @@ def test_days_are_counted(ready: Run) -> None:
     ask(ready, UNKNOWN)
     ask(ready, "Please refund 200 for order A1", agent="desk")
     body = ready("runs", "stats").body
-    assert body["total"]["outcomes"] == {"answer": 1, "abstention": 1, "refusal": 0}
+    ended = {"answer": 1, "abstention": 1, "refusal": 0, "failed": 0}
+    assert body["total"]["outcomes"] == ended
     assert (body["total"]["abstention_rate"], body["total"]["cost"]) == (0.5, "0")
     assert [day["runs"] for day in body["days"]] == [2]
     told = ready("runs", "stats", json=False).out
