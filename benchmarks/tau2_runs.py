@@ -105,13 +105,14 @@ def _imported(folder: Path, data: Path, domain: Domain) -> list[list[PastUse]]:
     by_id = {use.record.call.id: use for use in past_uses(project.wiring.store)}
     found = [
         [by_id[c] for run in runs for c in turn_of(run, project.wiring.records.rows(run)).calls]
-        for runs in _conversations(project)
+        for runs in conversations(project)
     ]
     project.close()
     return found
 
 
-def _conversations(project: Project) -> list[list[str]]:
+def conversations(project: Project) -> list[list[str]]:
+    """Return the runs of every imported conversation, in order."""
     table = tables.imported.c
     query = select(table.run, table.line).order_by(table.line, table.turn)
     runs: dict[int, list[str]] = {}

@@ -24,6 +24,7 @@ from staid.runtime.imported import turn_of
 from staid.store import tables
 from staid.store.past_calls import past_uses
 from staid.tracing.story import tell
+from tau2_runs import conversations
 
 DATA = os.environ.get("STAID_DATA")
 pytestmark = [
@@ -156,7 +157,7 @@ def test_every_turn_and_every_call_is_there(airline: Airline) -> None:
 def test_the_record_gives_back_the_file(airline: Airline) -> None:
     """From the journal alone every message comes back: roles, texts, calls, results, in order."""
     project, _ = airline
-    for row, runs in zip(raw(), _conversations(project), strict=True):
+    for row, runs in zip(raw(), conversations(project), strict=True):
         told = [
             _as_logged(message)
             for run in runs
@@ -216,7 +217,7 @@ def test_a_stopped_tool_flips_its_calls_alone(airline: Airline) -> None:
 def test_rewards_are_grades_and_the_rest_is_kept(airline: Airline) -> None:
     """A run's reward is a grade on its last turn; task, trial and expected actions are kept."""
     project, _ = airline
-    for row, runs in zip(raw(), _conversations(project), strict=True):
+    for row, runs in zip(raw(), conversations(project), strict=True):
         first = turn_of(runs[0], project.wiring.records.rows(runs[0]))
         last = turn_of(runs[-1], project.wiring.records.rows(runs[-1]))
         assert last.grades == {"reward": row["reward"]}
@@ -277,21 +278,11 @@ def _as_logged(message: Any) -> tuple[Any, ...]:
     return message.role, message.text, [(c.id, c.tool, dict(c.arguments)) for c in message.calls]
 
 
-def _conversations(project: Project) -> list[list[str]]:
-    table = tables.imported.c
-    query = select(table.run, table.line).order_by(table.line, table.turn)
-    runs: dict[int, list[str]] = {}
-    with project.wiring.store.read() as connection:
-        for row in connection.execute(query):
-            runs.setdefault(row.line, []).append(row.run)
-    return list(runs.values())
-
-
 def _all_runs(project: Project) -> Iterator[list[Any]]:
     uses: dict[str, list[Any]] = {}
     for use in past_uses(project.wiring.store):
         uses.setdefault(use.record.call.run, []).append(use)
-    for runs in _conversations(project):
+    for runs in conversations(project):
         for run in runs:
             order: Callable[[Any], int] = _place(project, run)
             yield sorted(uses.get(run, []), key=order)

@@ -31,8 +31,8 @@ class ChangeForm(BaseModel):
     now: str | None
 
 
-class ApprovalForm(BaseModel):
-    """A request for a human decision."""
+class CallForm(BaseModel):
+    """A call, and what was ruled on it."""
 
     id: str
     state: str
@@ -43,6 +43,11 @@ class ApprovalForm(BaseModel):
     digest: str
     run: str
     requested_at: str
+
+
+class ApprovalForm(CallForm):
+    """A request for a human decision."""
+
     expires_at: str
     decision: str | None
     decided_by: str | None
@@ -99,20 +104,6 @@ class ApprovalShown(ApprovalForm, ToldForm):
 
     adding_up: list[dict[str, Any]]
     """Every call that the sum behind it is made of; empty for whoever may not decide it."""
-
-
-class CallForm(BaseModel):
-    """A call that nobody was asked about."""
-
-    id: str
-    state: str
-    tool: str
-    arguments: dict[str, Any]
-    rule: str
-    message: str
-    digest: str
-    run: str
-    requested_at: str
 
 
 class CallShown(CallForm, ToldForm):
