@@ -548,7 +548,12 @@ NOW = Snapshot(frozenset({TOOL}))
 @example(given_rules("any(extra, x => x == 'a')"), {"extra": ["b", 1]}, NOW)
 @example(
     given_rules("any(to, x => ends_with(x, '.c'))", "any(to, x => ends_with(x, 'longer'))"),
-    {"to": ["x.c"]},
+    {"to": ["x.c", "a longer"]},
+    NOW,
+)
+@example(
+    given_rules("any(to, x => starts_with(x, 'x.'))", "any(to, x => starts_with(x, 'longer'))"),
+    {"to": ["x.c", "longer b"]},
     NOW,
 )
 @example(
