@@ -161,6 +161,9 @@ def rule_by_rule(found: Recorded) -> list[str]:
         failed = [one for one in hit if not one.good]
         done = sum(one.took_effect for one in failed)
         lines.append(f"| `{name}` | {len(failed)} | {done} | {len(hit) - len(failed)} |")
+    failed = [one for one in found.writes if not one.good]
+    done = sum(one.took_effect for one in failed)
+    lines.append(f"| all writes | {len(failed)} | {done} | {len(found.writes) - len(failed)} |")
     return lines
 
 
