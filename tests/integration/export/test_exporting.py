@@ -273,13 +273,13 @@ def test_an_unknown_sink(exporting: Make) -> None:
 
 def test_a_finder_of_names_works_on_every_masked_sink(exporting: Make, server: OtlpServer) -> None:
     """A project's own finder masks names; one that cannot be loaded lets nothing out, and waits."""
-    names = '[redaction]\nnames = "finding:names"'
+    names = '[redaction]\nnames = "finds_zuckerkandl:names"'
     here = exporting(("there", "otlp", names))
     here.ask("Is the order of Zuckerkandl late?")
     [done] = here.export()
     assert ("ST-102" in done.error, server.spans, here.states("there")) == (True, [], ["waiting"])
-    finding = here.project.settings.directory_path / "finding.py"
-    finding.write_text(
+    finder = here.project.settings.directory_path / "finds_zuckerkandl.py"
+    finder.write_text(
         "def names(text):\n    at = text.find('Zuckerkandl')\n    return [(at, at + 11)]\n"
     )
     again = exporting(("there", "otlp", names))
