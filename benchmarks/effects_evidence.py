@@ -116,9 +116,10 @@ know better than the system behind.
 {_table(portions)}
 The trials are played in portions, each with its own seed and so with other trials, on a machine
 that does other work beside: minutes are not a rate. `effects.jsonl` beside this page holds every
-portion. One alarm so far, trial 21001236: two recoveries that raced had proposed a call each, and
-the trial's own last recovery carried on only one of them. It carries on all of them since, and the
-portion was played again.
+portion. Three alarms so far, trials 21001236, 45000854 and 151000615, all of one kind: recoveries
+that raced had proposed a call each, one of which happened and one still waited, because the trial's
+own last recovery carried on, or approved, only one of them. It sees to all of them since, and the
+three portions were played again.
 
 | date | commit | portions | trials | seeds |
 |---|---|---|---|---|

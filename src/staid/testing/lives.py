@@ -247,6 +247,9 @@ class Life:
     async def _others(self) -> None:
         """Carry on the calls that processes which raced proposed beside the last one."""
         for record in self._ledger.calls(self.run):
+            if record.state is CallState.PENDING and record.approval is not None:
+                await self._coded(self.gate.decide(record.approval, LEAD, "approve"))
+        for record in self._ledger.calls(self.run):
             if record.state is CallState.APPROVED:
                 await self._coded(self.gate.execute(record.call.id))
             elif record.state is CallState.IN_DOUBT and self._job.probed:
