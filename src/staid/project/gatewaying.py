@@ -64,7 +64,7 @@ async def opened(
     offered = [each for one in upstreams for each in await _offered(one, pins, pin=pin)]
     for each in offered:
         project.tools.setdefault(each.tool.name, each.tool)
-    run = begin_external(project, asker.principal, agent)
+    run = begin_external(project.wiring, asker.principal, agent)
     allowed = frozenset(each.tool.name for each in offered if not each.changed)
     upstream = asker.upstream | {f"agent:{agent}"}
     proposer = Proposer(run, agent, allowed, asker.principal, upstream)

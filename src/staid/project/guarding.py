@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from staid.domain.errors import ToolUnknown
 from staid.domain.events import Event, EventKind
 from staid.domain.ids import ConversationId, RunId
 from staid.domain.principal import Actor, Principal
@@ -12,29 +12,28 @@ from staid.domain.records import RunStart
 from staid.runtime.guard import Guard
 
 if TYPE_CHECKING:
-    from staid.project.project import Project
+    from staid.gates.tool import Tool
+    from staid.project.parts import Wiring
 
 EXTERNAL = "external"
 """State of a run whose turn is not ours: only its calls are."""
 
 
-def guard_of(project: Project) -> Guard:
-    """Return the guard that registers tools with a project and records runs in its store."""
+def guard_of(register: Callable[[Tool], None], wiring: Callable[[], Wiring]) -> Guard:
+    """Return the guard that registers tools with a project and records runs in its store.
+
+    `wiring` is asked for on the first call, not before.
+    """
     return Guard(
-        project.add_tool,
-        lambda: project.wiring.gate,
-        lambda principal, agent: begin_external(project, principal, agent),
-        lambda run: _end(project, run),
+        register,
+        lambda: wiring().gate,
+        lambda principal, agent: begin_external(wiring(), principal, agent),
+        lambda run: wiring().records.seal(run),  # noqa: PLW0108 - opened by the first call only
     )
 
 
-def _end(project: Project, run: RunId) -> None:
-    project.wiring.records.seal(run)
-
-
-def begin_external(project: Project, principal: Principal, agent: str) -> RunId:
+def begin_external(wiring: Wiring, principal: Principal, agent: str) -> RunId:
     """Record the run of an agent that runs elsewhere, and return its id."""
-    wiring = project.wiring
     run, now = RunId(wiring.ids.new("run")), wiring.clock.now()
     conversation = ConversationId(wiring.ids.new("cnv"))
     start = RunStart(run, conversation, agent, principal.token, now, state=EXTERNAL)
@@ -42,10 +41,3 @@ def begin_external(project: Project, principal: Principal, agent: str) -> RunId:
     actor = Actor("human", principal.token, wiring.via)
     wiring.records.begin(start, [Event(EventKind.RUN_STARTED, now, actor, fact)])
     return run
-
-
-def checked(project: Project, names: frozenset[str] | None) -> frozenset[str] | None:
-    """Return an allowlist whose every tool is registered; raise `ToolUnknown`."""
-    for name in sorted((names or frozenset()) - set(project.tools)):
-        raise ToolUnknown(tool=name)
-    return names

@@ -2,38 +2,29 @@
 
 from __future__ import annotations
 
-import errno
-import os
-import secrets
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from staid.adapters.system import SystemClock, TimeSortedIds, operator, worker_name
 from staid.domain.document import Source
-from staid.domain.errors import (
-    JournalKeyMissing,
-    SettingsInvalid,
-    SourceNotFound,
-    StoreFull,
-    StoreReadOnly,
-)
+from staid.domain.errors import SettingsInvalid, SourceNotFound
 from staid.domain.ports import Clock, ModelClient
 from staid.domain.principal import Principal
 from staid.domain.text import terms
-from staid.project.settings import SourceSettings
+from staid.project.journal_key import journal_key
+from staid.project.settings import AgentSettings, Settings, SourceSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from concurrent.futures import ThreadPoolExecutor
 
     from staid.adapters.identity.directory import FileDirectory
     from staid.domain.exports import Attribute, Sink
     from staid.domain.ports import Embedder, Index
     from staid.gates.rules import Policy
+    from staid.gates.tool import Tool
     from staid.grounding.calibration import Calibration
-    from staid.project.project import Project
     from staid.runtime.agent import Asker
     from staid.runtime.gate import Gate
     from staid.runtime.parts import AgentSpec, Parts
@@ -50,13 +41,28 @@ if TYPE_CHECKING:
     from staid.tracing.redaction import NameFinder
 
 
+class Declared(Protocol):
+    """What a project says of itself, in its settings and in code; `Project` is one."""
+
+    settings: Settings
+    tools: dict[str, Tool]
+
+    def agent_settings(self, name: str) -> AgentSettings:
+        """Return an agent's settings: `staid.toml` over code over defaults."""
+        ...
+
+    def resolve_tools(self, agent: str) -> frozenset[str]:
+        """Return an agent's allowlist; raise `ToolUnknown` for a name that is not registered."""
+        ...
+
+
 class Wiring:
     """Opens each part on first use; one instance per project and process."""
 
-    def __init__(self, project: Project) -> None:
+    def __init__(self, declared: Declared) -> None:
         """Touch nothing yet."""
-        self._project = project
-        self.settings = project.settings
+        self._declared = declared
+        self.settings = declared.settings
         self.clock: Clock = SystemClock()
         self.ids = TimeSortedIds()
         self.worker = worker_name()
@@ -73,6 +79,20 @@ class Wiring:
         store = Store(self.settings.store_url(), busy_seconds=waits)
         prepare(store)
         return store
+
+    @cached_property
+    def pool(self) -> ThreadPoolExecutor:
+        """The bounded pool through which async code calls the store."""
+        from concurrent.futures import ThreadPoolExecutor
+
+        return ThreadPoolExecutor(max_workers=8, thread_name_prefix="staid")
+
+    def close(self) -> None:
+        """Close what was opened."""
+        if "store" in self.__dict__:
+            self.store.close()
+        if "pool" in self.__dict__:
+            self.pool.shutdown(wait=True)
 
     @property
     def run_store(self) -> Store:
@@ -191,7 +211,7 @@ class Wiring:
 
         approvers = frozenset(self.settings.gates.approvers)
         return Gate(
-            self._project.tools,
+            self._declared.tools,
             self.ledger,
             self.clock,
             self.ids,
@@ -221,7 +241,7 @@ class Wiring:
         file = self.settings.gates.policy
         if file is None:
             return NO_POLICY
-        return read_policy(self.settings.path(file), self._project.tools).required()
+        return read_policy(self.settings.path(file), self._declared.tools).required()
 
     @cached_property
     def parts(self) -> Parts:
@@ -239,7 +259,7 @@ class Wiring:
             gate=self.gate,
             clock=self.clock,
             ids=self.ids,
-            pool=self._project.pool,
+            pool=self.pool,
             calibration=self.calibration,
             floor=Floor(grounding.floor, grounding.signal),
             prompts=Pinning(self.prompts, packaged()),
@@ -273,14 +293,14 @@ class Wiring:
         """Return an agent as configured now."""
         from staid.runtime.parts import AgentSpec
 
-        settings = self._project.agent_settings(name)
+        settings = self._declared.agent_settings(name)
         file = settings.instructions
         return AgentSpec(
             name=name,
             model=self._model(name),
             instructions=self._read(file, f"agents.{name}.instructions") if file else "",
             instructions_name=file or "none",
-            tools=self._project.resolve_tools(name),
+            tools=self._declared.resolve_tools(name),
             may_read=frozenset(settings.may_read) if settings.may_read is not None else None,
             canned=self._canned(settings.canned),
         )
@@ -295,7 +315,7 @@ class Wiring:
     def _model(self, name: str) -> Callable[[], ModelClient]:
         from staid.adapters.models.registry import model_source
 
-        settings = self._project.agent_settings(name)
+        settings = self._declared.agent_settings(name)
         return model_source(
             settings.model,
             base=self.settings.directory_path,
@@ -322,18 +342,8 @@ class Wiring:
             raise SettingsInvalid(key=key, file=file, detail=str(error)) from error
 
     def _journal_key(self) -> bytes:
-        given = os.environ.get("STAID_JOURNAL_KEY")
-        if given:
-            return given.encode()
         path = self.settings.state / "journal.key"
-        if not path.is_file():
-            if self._has_facts():
-                raise JournalKeyMissing(path=path)
-            _new_key(path)
-        key = path.read_bytes().strip()
-        if not key:  # anybody could recompute what is hashed under no key
-            raise JournalKeyMissing(path=path)
-        return key
+        return journal_key(path, may_make=lambda: not self._has_facts())
 
     def _has_facts(self) -> bool:
         from sqlalchemy import select
@@ -347,21 +357,3 @@ class Wiring:
 def normalised(said: str) -> str:
     """Return the form in which small talk is compared: its terms, else its letters."""
     return " ".join(terms(said)) or said.strip().lower()
-
-
-def _new_key(path: Path) -> None:
-    """Make the key, whole or not at all, unless another process does in this moment."""
-    fresh = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "wb") as file:
-            file.write(secrets.token_hex(32).encode())
-            file.flush()
-            os.fsync(handle)
-        with suppress(FileExistsError):
-            os.link(fresh, path)
-    except OSError as error:
-        raise StoreFull if error.errno == errno.ENOSPC else StoreReadOnly from error
-    finally:
-        fresh.unlink(missing_ok=True)

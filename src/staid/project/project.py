@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cached_property
@@ -102,10 +101,7 @@ class Project:
 
     def resolve_tools(self, agent: str) -> frozenset[str]:
         """Return an agent's allowlist; raise `ToolUnknown` for a name that is not registered."""
-        allowed = frozenset(self.agent_settings(agent).allow_tools or ())
-        for name in sorted(allowed - set(self.tools)):
-            raise ToolUnknown(tool=name)
-        return allowed
+        return self._registered(self.agent_settings(agent).allow_tools or ())
 
     @cached_property
     def wiring(self) -> Wiring:
@@ -114,21 +110,14 @@ class Project:
 
         return Wiring(self)
 
-    @cached_property
-    def pool(self) -> ThreadPoolExecutor:
-        """The bounded pool through which async code calls the store."""
-        return ThreadPoolExecutor(max_workers=8, thread_name_prefix="staid")
-
     def calls(self, run: str) -> Sequence[CallRecord]:
         """Return the calls that a run proposed, in order."""
         return self.wiring.ledger.calls(RunId(run))
 
     def close(self) -> None:
         """Close the store and the pool."""
-        if "store" in self.__dict__.get("wiring", self).__dict__:
-            self.wiring.store.close()
-        if "pool" in self.__dict__:
-            self.pool.shutdown(wait=True)
+        if "wiring" in self.__dict__:
+            self.wiring.close()
 
     def _build(self, name: str) -> Agent:
         from staid.runtime.agent import Agent
@@ -139,6 +128,11 @@ class Project:
             self._identify,
             name,
         )
+
+    def _registered(self, names: Collection[str]) -> frozenset[str]:
+        for name in sorted(set(names) - set(self.tools)):
+            raise ToolUnknown(tool=name)
+        return frozenset(names)
 
     def _identify(self, asker: str | Principal, groups: Sequence[str] | None) -> Asker:
         return self.wiring.identify(asker, groups)
@@ -153,7 +147,7 @@ class Project:
         """
         from staid.project.guarding import guard_of
 
-        return guard_of(self)
+        return guard_of(self.add_tool, lambda: self.wiring)
 
     @contextmanager
     def acting(
@@ -170,10 +164,8 @@ class Project:
         The same call under the same `key` is executed once, across processes and restarts. `tools`
         is the agent's allowlist; None allows every guarded function.
         """
-        from staid.project.guarding import checked
-
         who = self.wiring.identify(as_, groups)
-        allowed = checked(self, frozenset(tools) if tools is not None else None)
+        allowed = self._registered(tools) if tools is not None else None
         upstream = who.upstream | {f"agent:{agent}"}
         with self.guard.acting(
             who.principal, agent, key=key, allowed=allowed, upstream=upstream
@@ -187,10 +179,17 @@ class Project:
         It searches the same knowledge under the same rights; runs, approvals and hand-offs go to a
         store of its own that is thrown away, and writing tools return instead of acting.
         """
-        from staid.project.sandbox import sandboxed
+        from staid.project.sandbox import harmless, sandboxed
 
-        with sandboxed(self) as copy:
-            yield copy
+        copy = Project(self.settings.directory_path)
+        copy.tools.update({name: harmless(tool) for name, tool in self.tools.items()})
+        copy.declare(self.declared())
+        with sandboxed(copy) as wiring:
+            copy.wiring = wiring
+            try:
+                yield copy
+            finally:
+                copy.close()
 
     def declared(self) -> Mapping[str, Mapping[str, Any]]:
         """Return what code said about each agent."""

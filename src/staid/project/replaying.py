@@ -159,7 +159,7 @@ class Replays:
             self._change(recorded),
             self._bounds(record.agent),
             self._calibration(),
-            self._project.pool,
+            self._project.wiring.pool,
             packaged(),
         )
         return self._compared(recorded, played)

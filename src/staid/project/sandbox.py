@@ -12,8 +12,7 @@ from pathlib import Path
 
 from staid.domain.call import Effect
 from staid.gates.tool import Tool
-from staid.project.parts import Wiring
-from staid.project.project import Project
+from staid.project.parts import Declared, Wiring
 from staid.store.engine import Store
 from staid.store.schema import prepare
 from staid.store.stops import in_force
@@ -22,8 +21,8 @@ from staid.store.stops import in_force
 class _SandboxWiring(Wiring):
     """Reads knowledge from the real store and writes runs to a throw-away one."""
 
-    def __init__(self, project: Project, folder: Path) -> None:
-        super().__init__(project)
+    def __init__(self, declared: Declared, folder: Path) -> None:
+        super().__init__(declared)
         self._folder = folder
 
     @property
@@ -52,22 +51,18 @@ class _SandboxWiring(Wiring):
 
 
 @contextmanager
-def sandboxed(project: Project) -> Generator[Project]:
-    """Give a copy of the project whose runs leave no trace and whose effects do not happen."""
+def sandboxed(declared: Declared) -> Generator[Wiring]:
+    """Give the wiring of what is declared over a store of runs that goes with the context."""
     with tempfile.TemporaryDirectory(prefix="staid-sandbox-") as folder:
-        copy = Project(project.settings.directory_path)
-        copy.tools.update({name: _harmless(tool) for name, tool in project.tools.items()})
-        copy.declare(project.declared())
-        wiring = _SandboxWiring(copy, Path(folder))
-        copy.__dict__["wiring"] = wiring
+        wiring = _SandboxWiring(declared, Path(folder))
         try:
-            yield copy
+            yield wiring
         finally:
             wiring.run_store.close()
-            copy.close()
 
 
-def _harmless(tool: Tool) -> Tool:
+def harmless(tool: Tool) -> Tool:
+    """Return a tool that looks as before and does nothing where it would have an effect."""
     if tool.effect is Effect.READ:
         return tool
     return replace(

@@ -55,7 +55,7 @@ def name_finder(settings: Settings) -> NameFinder | None:
         from staid.adapters.names import listed_names
 
         return listed_names()
-    from staid.project.loading import module_of
+    from staid.project.modules import module_of
 
     module, _, function = wanted.partition(":")
     try:

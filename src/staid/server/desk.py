@@ -34,7 +34,7 @@ class Desk:
     def off_loop(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Awaitable[T]:
         """Run a blocking function in the project's pool."""
         loop = asyncio.get_running_loop()
-        return loop.run_in_executor(self.project.pool, partial(function, *args, **kwargs))
+        return loop.run_in_executor(self.project.wiring.pool, partial(function, *args, **kwargs))
 
 
 @dataclass(frozen=True, slots=True)

@@ -143,7 +143,8 @@ def test_a_refund_meanwhile_asks_again(project: staid.Project) -> None:
     refund = project.tools["refund.issue"]
     call = ProposedCall("p-1", "refund.issue", {"order_id": "R-1001", "amount": "140.00"})
     ada, wiring = project.wiring.principal("user:ada"), project.wiring
-    proposer = Proposer(begin_external(project, ada, "desk"), "desk", frozenset(project.tools), ada)
+    run = begin_external(project.wiring, ada, "desk")
+    proposer = Proposer(run, "desk", frozenset(project.tools), ada)
     waiting = asyncio.run(wiring.gate.act(call, proposer))
     decided = wiring.ledger.decide(
         waiting.approval or ApprovalId(""), wiring.principal("user:lead"), "approve"

@@ -14,13 +14,15 @@ SECONDS = 30
 """A 2,000-page manual takes less."""
 MEMORY = 2 * 1024**3
 """Address space of the child, in bytes, where the system can bound it."""
+CHILD = "staid.knowledge.parse.child"
+"""The module that the child runs."""
 
 
 def parse_confined(known: str, document: str, data: bytes, *, seconds: float = SECONDS) -> Parsed:
     """Return what the parser made of the bytes; raise `DocumentUnreadable`, in bounded time."""
     bound(document, data)
     # -P: nothing in the working directory can pass for a module of ours.
-    command = [sys.executable, "-P", "-m", __spec__.name, known, document]
+    command = [sys.executable, "-P", "-m", CHILD, known, document]
     try:
         done = subprocess.run(  # noqa: S603 - our own interpreter and module
             command, input=data, capture_output=True, timeout=seconds, check=False
@@ -41,32 +43,3 @@ def _result(document: str, output: bytes) -> Parsed:
         raise DocumentUnreadable(document=document, detail=answer["refused"])
     sections = tuple(Section(tuple(path), text) for path, text in answer["sections"])
     return Parsed(answer["title"], sections)
-
-
-def _bound_memory() -> None:
-    if sys.platform != "win32":
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-        resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))  # outlives a killed parent
-
-
-def main(known: str, document: str) -> None:
-    """Read bytes from standard input, write the parsed document or the reason as JSON."""
-    from staid.knowledge.parse.formats import parse_as
-
-    _bound_memory()
-    try:
-        parsed = parse_as(known, document, sys.stdin.buffer.read())
-        answer = {"title": parsed.title, "sections": [[s.path, s.text] for s in parsed.sections]}
-    except DocumentUnreadable as error:
-        answer = {"refused": error.values["detail"]}
-    except MemoryError:
-        answer = {"refused": "reading it needed too much memory"}
-    except Exception as error:  # noqa: BLE001 - a hostile document makes a library raise anything
-        answer = {"refused": f"it cannot be read as {known} ({type(error).__name__})"}
-    sys.stdout.write(json.dumps(answer))
-
-
-if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2])

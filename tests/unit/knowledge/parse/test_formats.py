@@ -8,7 +8,7 @@ import time
 import pytest
 
 from staid.domain.errors import DocumentUnreadable
-from staid.knowledge.parse import confined, formats
+from staid.knowledge.parse import child, confined, formats
 
 
 def test_every_format_has_its_parser() -> None:
@@ -70,10 +70,10 @@ def test_any_error_of_a_library_is_a_refusal(
         def parse(*_: object) -> None:
             raise error
 
-        monkeypatch.setattr(formats, "parse_as", parse)
-        monkeypatch.setattr(confined, "_bound_memory", lambda: None)
+        monkeypatch.setattr(child, "parse_as", parse)
+        monkeypatch.setattr(child, "_bound_memory", lambda: None)
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"x")))
-        confined.main("pdf", "a.pdf")
+        child.main("pdf", "a.pdf")
         return capsys.readouterr().out
 
     assert fails(RecursionError()) == '{"refused": "it cannot be read as pdf (RecursionError)"}'
