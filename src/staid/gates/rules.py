@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, tzinfo
-from operator import itemgetter
 from typing import cast, get_type_hints
 
 from pydantic import BaseModel
@@ -47,6 +46,8 @@ VALUE = "value"
 """In a rule for a role: the value that plays it."""
 SAID = "said"
 """In any rule: what the asker wrote last."""
+DOUBTS = 8
+"""Reasons of one rule that are kept: a reason that speaks of the call could be anything."""
 SHADOW = "shadow:"
 PREFIX = "policy:"
 
@@ -126,12 +127,13 @@ class Said:
     why: str = ""
     """Why it cannot be decided."""
 
-    @property
-    def severity(self) -> Severity:
-        """Its ruling: nothing where it does not hold, `deny` where that cannot be decided."""
-        if self.holds is None:
-            return Severity.DENY
-        return self.rule.severity if self.holds else Severity.ALLOW
+    severity: Severity = field(init=False, repr=False, compare=False)
+    """Its ruling: nothing where it does not hold, `deny` where that cannot be decided."""
+
+    def __post_init__(self) -> None:
+        """Find its severity once: every ruling asks for it several times."""
+        found = self.rule.severity if self.holds else Severity.ALLOW
+        object.__setattr__(self, "severity", Severity.DENY if self.holds is None else found)
 
     @property
     def ruling(self) -> Ruling:
@@ -146,11 +148,13 @@ class Said:
 
 def worst(said: Iterable[Said]) -> Said | None:
     """Return what decides among several: the most severe, of those the first by name and words."""
-    found = [(-one.severity, one.rule.id, one) for one in said]
+    found = list(said)
     if not found:
         return None
-    severity, name, _ = min(found, key=itemgetter(0, 1))
-    equals = [one for key, rule, one in found if key == severity and rule == name]
+    severity = max([one.severity for one in found])
+    severest = [one for one in found if one.severity == severity]
+    name = min([one.rule.id for one in severest])
+    equals = [one for one in severest if one.rule.id == name]
     return equals[0] if len(equals) == 1 else min(equals, key=lambda one: one.ruling.message)
 
 
@@ -170,6 +174,17 @@ class _Compiled:
     run: Run
     holding: Said
     needs: Needs | None = None
+    _doubts: dict[str, Said] = field(default_factory=dict[str, Said])
+
+    def doubted(self, doubt: Exception) -> Said:
+        """Return what it says where it cannot be decided: made once for each of its reasons."""
+        why = str(doubt) if isinstance(doubt, Undecided) else type(doubt).__name__
+        known = self._doubts.get(why)
+        if known is None:
+            known = Said(self.rule, None, why)
+            if len(self._doubts) < DOUBTS:
+                self._doubts[why] = known
+        return known
 
 
 class ToolRules:
@@ -373,7 +388,7 @@ def _objecting(rules: Iterable[_Compiled], env: Env) -> Iterator[Said]:
         try:
             holds = one.run(env)
         except Exception as doubt:  # noqa: BLE001 - whatever goes wrong, it is not decided
-            yield Said(one.rule, None, _reason(doubt))
+            yield one.doubted(doubt)
             continue
         if holds:
             yield one.holding
@@ -381,10 +396,6 @@ def _objecting(rules: Iterable[_Compiled], env: Env) -> Iterator[Said]:
 
 def _said(one: _Compiled, env: Env) -> Said:
     return next(_objecting((one,), env), Said(one.rule, holds=False))
-
-
-def _reason(doubt: Exception) -> str:
-    return str(doubt) if isinstance(doubt, Undecided) else type(doubt).__name__
 
 
 def _own(tool: Tool, budget: Budget) -> Budget:

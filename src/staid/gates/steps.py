@@ -8,6 +8,8 @@ from staid.domain.call import Severity
 from staid.gates.budget import Draw
 from staid.gates.tool import Tool
 
+_WORDS = {severity: severity.word for severity in Severity}
+
 
 def steps(
     tool: Tool | None,
@@ -25,11 +27,13 @@ def steps(
     """
     said: dict[str, Severity] = {}
     for name, severity in found:
-        said[name] = max(severity, said.get(name, Severity.ALLOW))
-    asked = _asked(tool, draws, read=read, policy=policy)
-    return tuple(
-        (name, said.get(name, Severity.ALLOW).word) for name in dict.fromkeys([*asked, *said])
-    )
+        known = said.get(name)
+        if known is None or severity > known:
+            said[name] = severity
+    words = dict.fromkeys(_asked(tool, draws, read=read, policy=policy), Severity.ALLOW.word)
+    for name, severity in said.items():
+        words[name] = _WORDS[severity]
+    return tuple(words.items())
 
 
 def _asked(tool: Tool | None, draws: Iterable[Draw], *, read: bool, policy: bool) -> Sequence[str]:

@@ -14,6 +14,7 @@ from staid.gates.expression.syntax import Compared, Fault, Node
 from staid.gates.expression.types import ANY, YES_NO, Kind, Type
 from staid.gates.expression.values import (
     Missing,
+    Undecided,
     Value,
     before,
     inside,
@@ -93,7 +94,11 @@ def _plainly(left: Part, fixed: Value, alike: Run, *, wanted: bool) -> Part:
 
     def read(env: Env) -> Value:
         value = env[slot] if slot is not None else run(env)
-        return compare(value, fixed) if value.__class__ is kind else alike(env)
+        if value.__class__ is kind:
+            return compare(value, fixed)
+        if isinstance(value, Undecided):
+            raise value.with_traceback(None)
+        return alike(env)
 
     if not isinstance(fixed, str):
         return Part(YES_NO, read)
