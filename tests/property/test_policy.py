@@ -33,7 +33,8 @@ from staid.gates.expression.syntax import (
     Literal as Written,
 )
 from staid.gates.policy import Snapshot, prepare, rule
-from staid.gates.rules import Block, Condition, Policy, Role, Rule
+from staid.gates.rule import Block, Condition, Role, Rule
+from staid.gates.rules import Policy
 from staid.gates.tool import Tool, define
 
 TOOL = "mail.send"

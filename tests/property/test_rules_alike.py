@@ -59,7 +59,8 @@ from staid.gates.expression.values import (
     same,
 )
 from staid.gates.policy import Prepared, Snapshot, facts_of, prepare
-from staid.gates.rules import Block, Condition, Policy, Role, Rule
+from staid.gates.rule import Block, Condition, Role, Rule
+from staid.gates.rules import Policy
 from staid.gates.tool import define
 
 TOOL = "mail.send"

@@ -18,7 +18,8 @@ from staid.domain.errors import PolicyInvalid, PolicyLoosens, ToolUnknown, Usage
 from staid.gates.backtest import Backtest, Flip
 from staid.gates.expression.scope import ORIGINS
 from staid.gates.policy import Snapshot, facts_of, prepare, rule
-from staid.gates.rules import Policy, Said
+from staid.gates.rule import Said
+from staid.gates.rules import Policy
 
 if TYPE_CHECKING:
     from staid.project.policy_file import PolicyFile

@@ -24,10 +24,12 @@ from staid.gates.budget import Draw, Slot, Totals
 from staid.gates.expression.scope import Facts
 from staid.gates.hung import hung_rule
 from staid.gates.params import MOST, Invalid, canonical_arguments
-from staid.gates.rules import NO_POLICY, Policy, Said, ToolRules, worst
+from staid.gates.rule import Said, worst
+from staid.gates.rules import NO_POLICY, Policy
 from staid.gates.steps import steps
 from staid.gates.structuring import Threshold, ruled
 from staid.gates.tool import Constraint, Predicate, Tool
+from staid.gates.tool_rules import ToolRules
 
 OUTDATED = "The policy changed after this was allowed. Nothing was done; propose it again."
 EVERY_TOOL = "*"

@@ -11,7 +11,7 @@ from staid.domain.call import ApprovalRecord, CallRecord, Effect, ToolCall, Undo
 from staid.domain.canonical import Json, decimal_text, plain, timestamp
 from staid.domain.events import EventKind, JournalRow
 from staid.gates.ledger import Added
-from staid.gates.rules import SHADOW
+from staid.gates.rule import SHADOW
 from staid.gates.sources import Origin
 from staid.gates.structuring import PREFIX
 from staid.project.approval_json import approval_json, call_json

@@ -20,7 +20,8 @@ from staid.gates.expression.parse import parse
 from staid.gates.expression.scope import Path as Argument
 from staid.gates.expression.scope import suggestion
 from staid.gates.expression.syntax import Call, Fault, Literal, Name, walk
-from staid.gates.rules import Block, Condition, Policy, Role, Rule
+from staid.gates.rule import Block, Condition, Role, Rule
+from staid.gates.rules import Policy
 from staid.gates.tool import Tool
 from staid.project.policy_tree import Entries, Tree, TreeFault, read_tree
 from staid.project.policy_values import decimal, duration_of, effects, sums, terms, words_of, yes

@@ -13,7 +13,8 @@ from pydantic import BaseModel
 from staid.domain.call import Ruling, Severity
 from staid.gates.expression.parse import parse
 from staid.gates.policy import Snapshot, prepare, rule, terms
-from staid.gates.rules import NO_POLICY, Block, Condition, Policy, Rule
+from staid.gates.rule import Block, Condition, Rule
+from staid.gates.rules import NO_POLICY, Policy
 from staid.gates.tool import define
 from staid.project.policy_file import parse_policy
 

@@ -12,9 +12,9 @@ from pydantic import BaseModel
 from staid.domain.call import Severity
 from staid.gates.expression.parse import parse
 from staid.gates.policy import Snapshot, prepare, rule
-from staid.gates.rules import ToolRules
 from staid.gates.structuring import wanted
 from staid.gates.tool import Tool, define
+from staid.gates.tool_rules import ToolRules
 from staid.gates.watching import Above, above, why_not
 from staid.project.policy_file import PolicyFile, parse_policy
 
