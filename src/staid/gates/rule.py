@@ -12,9 +12,7 @@ from staid.domain.call import Effect, Ruling, Severity
 from staid.gates.budget import Budget
 from staid.gates.demand import Terms
 from staid.gates.expression.scope import Path, type_at
-from staid.gates.expression.syntax import (
-    Node,
-)
+from staid.gates.expression.syntax import Node
 from staid.gates.expression.types import Type
 from staid.gates.expression.values import globbed
 from staid.gates.structuring import Structuring
