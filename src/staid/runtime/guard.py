@@ -19,17 +19,13 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import warnings
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
-from contextvars import ContextVar, copy_context
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from functools import wraps
-from threading import Thread
-from typing import Any, ParamSpec, TypeAlias, TypeVar, cast, get_type_hints
+from typing import Any, ParamSpec, TypeVar, cast
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create_model
-from pydantic.errors import PydanticUserError
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from staid.domain.call import CallRecord, CallState, Effect, call_digest
@@ -41,17 +37,27 @@ from staid.domain.errors import (
     CallMoved,
     CallPending,
     NotDone,
-    ToolInvalid,
 )
 from staid.domain.ids import RunId
 from staid.domain.message import ProposedCall
 from staid.domain.principal import Principal
-from staid.gates.params import Invalid, canonical_arguments, dump
+from staid.gates.params import Invalid, canonical_arguments
 from staid.gates.policy import outdated
 from staid.gates.sources import Texts
 from staid.gates.tool import Tool, define
 from staid.gates.version import code_version
+from staid.runtime.blocking import blocking
 from staid.runtime.gate import Gate, Proposer
+from staid.runtime.guarded import (
+    Inner,
+    carry_out,
+    described,
+    handler_of,
+    inside,
+    params_of,
+    restorer,
+    returning,
+)
 from staid.runtime.seen import Results
 
 P = ParamSpec("P")
@@ -70,19 +76,6 @@ class _Acting:
     results: Results = field(default_factory=Results)
 
 
-@dataclass(slots=True)
-class _Returned:
-    """What the function itself returned or raised, before it was made recordable."""
-
-    value: object = None
-    ended: bool = False
-    error: BaseException | None = None
-
-
-Inner: TypeAlias = Callable[[Mapping[str, Json]], Awaitable[object]]
-"""Carries out one call in the agent's own framework, with the arguments as they were ruled on."""
-
-
 @dataclass(frozen=True, slots=True)
 class Passed:
     """What became of one call of a framework's tool."""
@@ -94,9 +87,7 @@ class Passed:
     """What the tool raised, where this call carried it out."""
 
 
-_inner: ContextVar[Inner | None] = ContextVar("staid_inner", default=None)
 _acting: ContextVar[_Acting | None] = ContextVar("staid_acting", default=None)
-_returned: ContextVar[_Returned | None] = ContextVar("staid_returned", default=None)
 
 
 class Guard:
@@ -124,10 +115,10 @@ class Guard:
         """Guard a function, sync or async; options are those of `staid.gates.tool.define`."""
 
         def guard(function: Callable[P, R]) -> Callable[P, R]:
-            model = _model(name, function)
+            model = params_of(name, function)
             known: dict[str, Any] = {"params": model, "version": code_version(function)}
-            known |= {**_described(function), **options}
-            tool = define(_handler(function), name, **known)
+            known |= {**described(function), **options}
+            tool = define(handler_of(function), name, **known)
             self._register(tool)
             self._guarded[name] = tool
             return self._wrap(tool, function)
@@ -163,7 +154,7 @@ class Guard:
 
         Its calls go through `carry`, and only the agent's own process can execute them.
         """
-        tool = define(_carry_out, name, in_agent=True, **options)
+        tool = define(carry_out, name, in_agent=True, **options)
         self._register(tool)
         self._guarded[name] = tool
         return tool
@@ -188,13 +179,8 @@ class Guard:
         """
         acting = self._acts(tool)
         seen = _seen(acting, seen)
-        returned = _Returned()
-        tokens = _returned.set(returned), _inner.set(inner)
-        try:
+        with returning(inner) as returned:
             record = await self._record(tool, dict(arguments), acting, seen)
-        finally:
-            _returned.reset(tokens[0])
-            _inner.reset(tokens[1])
         return Passed(record, returned.value if returned.ended else record.result, returned.error)
 
     def _acts(self, tool: Tool) -> _Acting:
@@ -209,7 +195,7 @@ class Guard:
 
     def _wrap(self, tool: Tool, function: Callable[P, R]) -> Callable[P, R]:
         signature = inspect.signature(function)
-        restore = _restorer(function)
+        restore = restorer(function)
 
         async def perform(*args: P.args, **kwargs: P.kwargs) -> object:
             bound = signature.bind(*args, **kwargs)
@@ -229,12 +215,9 @@ class Guard:
     ) -> object:
         acting = self._acts(tool)
         arguments = _arguments(tool, bound)
-        seen, returned = _seen(acting), _Returned()
-        token = _returned.set(returned)
-        try:
+        seen = _seen(acting)
+        with returning() as returned:
             record = await self._record(tool, arguments, acting, seen)
-        finally:
-            _returned.reset(token)
         if record.state is CallState.DONE:
             return returned.value if returned.ended else restore(record.result)
         _refuse(record, returned.error)
@@ -279,7 +262,7 @@ def _seen(acting: _Acting, told: Texts | None = None) -> Texts:
     """
     if told is None:
         return acting.results.texts
-    if _returned.get() is not None:
+    if inside():
         told = told.second_hand()
     return told if told.whole else acting.results.texts.plus(told)
 
@@ -328,126 +311,3 @@ def _arguments(tool: Tool, bound: Mapping[str, object]) -> dict[str, Json]:
     except (PydanticSerializationError, ValueError) as error:
         detail = f"the arguments cannot be written down: {error}"
         raise CallDenied(tool=tool.name, rule="schema", detail=detail) from error
-
-
-def _described(function: Callable[..., object]) -> dict[str, str]:
-    text = inspect.getdoc(function)
-    return {"description": text} if text else {}
-
-
-def _model(name: str, function: Callable[..., object]) -> type[BaseModel]:
-    """Build the params model from a signature; raise `ToolInvalid` for what cannot be gated."""
-    try:
-        hints = get_type_hints(function, include_extras=True)
-        parameters = inspect.signature(function).parameters.values()
-    except (NameError, TypeError, ValueError) as error:
-        raise ToolInvalid(tool=name, detail=f"its signature cannot be read: {error}") from error
-    fields: dict[str, Any] = {}
-    for parameter in parameters:
-        if parameter.kind in {parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD}:
-            raise ToolInvalid(
-                tool=name, detail=f"*{parameter.name} has no bounds; name its arguments"
-            )
-        if parameter.name not in hints:
-            detail = (
-                f"its parameter {parameter.name!r} is not annotated; methods are guarded inside"
-            )
-            raise ToolInvalid(tool=name, detail=detail)
-        default = ... if parameter.default is parameter.empty else parameter.default
-        fields[parameter.name] = (hints[parameter.name], default)
-    title = "".join(part.capitalize() for part in name.replace("_", ".").split("."))
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a parameter may be called `json` or `model_name`
-            return create_model(title, __config__=ConfigDict(protected_namespaces=()), **fields)
-    except (PydanticUserError, NameError, TypeError) as error:
-        detail = f"its parameters cannot be validated: {str(error).splitlines()[0]}"
-        raise ToolInvalid(tool=name, detail=detail) from error
-
-
-def _handler(function: Callable[..., object]) -> Callable[..., object]:
-    """Call the function with the fields of its params, and keep what it returned for its caller."""
-    parameters = inspect.signature(function).parameters.values()
-    positional = [p.name for p in parameters if p.kind is p.POSITIONAL_ONLY]
-    keywords = [p.name for p in parameters if p.kind is not p.POSITIONAL_ONLY]
-
-    def call(params: BaseModel) -> object:
-        before = [getattr(params, name) for name in positional]
-        return function(*before, **{name: getattr(params, name) for name in keywords})
-
-    def sync(params: BaseModel) -> object:
-        returned = _returned.get() or _Returned()
-        try:
-            returned.value = call(params)
-        except BaseException as error:
-            returned.error = error
-            raise
-        returned.ended = True
-        return returned.value
-
-    async def asynchronous(params: BaseModel) -> object:
-        returned = _returned.get() or _Returned()
-        try:
-            returned.value = await cast("Coroutine[Any, Any, object]", call(params))
-        except BaseException as error:
-            returned.error = error
-            raise
-        returned.ended = True
-        return returned.value
-
-    return asynchronous if inspect.iscoroutinefunction(function) else sync
-
-
-async def _carry_out(params: BaseModel) -> object:
-    """Hand a call that may run to the framework it came from, and keep what it gave back."""
-    inner = _inner.get()
-    if inner is None:
-        message = "the call has to be carried out by the agent that proposed it"
-        raise NotDone(message)
-    returned = _returned.get() or _Returned()
-    try:
-        returned.value = await inner(dump(params))
-    except BaseException as error:
-        returned.error = error
-        raise
-    returned.ended = True
-    return returned.value
-
-
-def _restorer(function: Callable[..., object]) -> Callable[[Json], object]:
-    """Return how a recorded result becomes again what the function is annotated to return."""
-    annotation = get_type_hints(function, include_extras=True).get("return")
-
-    def restore(result: Json) -> object:
-        if annotation is None:
-            return result
-        try:
-            return TypeAdapter[object](annotation).validate_python(result)
-        except (ValidationError, PydanticUserError):
-            return result
-
-    return restore
-
-
-def blocking(work: Callable[[], Coroutine[Any, Any, object]]) -> object:
-    """Run async work for a sync caller, also when that caller sits inside a running loop."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(work())
-    outcome: list[object] = []
-    errors: list[BaseException] = []
-    context = copy_context()
-
-    def run() -> None:
-        try:
-            outcome.append(context.run(lambda: asyncio.run(work())))
-        except BaseException as error:  # noqa: BLE001 - raised again for the caller below
-            errors.append(error)
-
-    thread = Thread(target=run, name="staid-guard")
-    thread.start()
-    thread.join()
-    if errors:
-        raise errors[0]
-    return outcome[0]

@@ -41,7 +41,8 @@ from staid.domain.call import CallState
 from staid.domain.canonical import Json
 from staid.domain.errors import CallPending
 from staid.gates.sources import Origin, Source, Texts, result_sources
-from staid.runtime.guard import Guard, Passed, blocking
+from staid.runtime.blocking import blocking
+from staid.runtime.guard import Guard, Passed
 
 
 def gated(

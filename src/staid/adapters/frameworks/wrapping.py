@@ -17,7 +17,8 @@ from staid.domain.canonical import Json
 from staid.domain.errors import NotDone
 from staid.gates.sources import Texts
 from staid.gates.tool import Tool
-from staid.runtime.guard import Guard, Inner, Passed
+from staid.runtime.guard import Guard, Passed
+from staid.runtime.guarded import Inner
 
 Bounds: TypeAlias = Mapping[str, Mapping[str, Any]]
 """Tool name -> options of `staid.gates.tool.define`: effect, requires_approval, budget, …
