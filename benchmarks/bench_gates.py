@@ -138,7 +138,7 @@ def main() -> None:
         cpu = found[name]
         print(
             f"{name:52} fires {fires:4.0%}, CPU p50 {cpu['cpu_p50_us']:7.1f} us,"
-            f" p99 {cpu['cpu_p99_us']:7.1f} us"
+            f" p99 {cpu['cpu_p99_us']:7.1f} us; on the wall p99 {cpu['wall_p99_us']:7.1f} us"
         )
     print(json.dumps({"rules": given.rules, "rounds": given.rounds, "rulings": found}))
 

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from staid.domain.call import Severity
-from staid.gates.expression.asking import LONGEST_MATCHED
+from staid.gates.expression.asking import LONGEST_MATCHED, PLAIN, as_words
 from staid.gates.expression.functions import on_the_wall
 from staid.gates.expression.parse import parse
-from staid.gates.expression.parts import STEPS
+from staid.gates.expression.parts import CHARACTERS, ITEMS, STEPS
 from staid.gates.expression.scope import (
     CONTEXT,
     ORIGINS,
@@ -41,6 +41,7 @@ from staid.gates.expression.syntax import (
     Node,
     Not,
     Reckoned,
+    walk,
 )
 from staid.gates.expression.syntax import Literal as Written
 from staid.gates.expression.types import ANY, Kind, Type
@@ -221,6 +222,8 @@ class Walk:
             case "in":
                 if left is None:
                     raise Missing("what is looked for")
+                if isinstance(right, list) and self._looked_through(node, left, right):
+                    self._pay(len(cast("list[Any]", right)) // ITEMS)
                 return inside(left, right)
             case "<":
                 return before(left, right)
@@ -230,6 +233,19 @@ class Walk:
                 return not before(right, left)
             case _:
                 return not before(left, right)
+
+    def _looked_through(self, node: Compared, left: object, right: object) -> bool:
+        """Whether a list is looked through anew for an item: it is no set, or another one."""
+        plain = as_words(right) is not None and left.__class__ in PLAIN
+        return self._open(node.right) or (self._open(node) and not plain)
+
+    def _open(self, node: Node) -> bool:
+        return any(isinstance(one, Name) and one.name in self._variables for one in walk(node))
+
+    def _pay(self, steps: int) -> None:
+        if steps > self._left:
+            raise Undecided("too long")
+        self._left -= steps
 
     def _called(self, node: Call) -> Found:  # noqa: PLR0911, C901 - one return for each function
         first = node.arguments[0]
@@ -268,7 +284,10 @@ class Walk:
         kind = self._found(one).type.kind
         if node.function == "contains" and kind in {Kind.LIST, Kind.RECORD}:
             return self._compared(Compared("in", other, one, 0))
-        text, part = self._text(one), self._text(other)
+        text = self._text(one)
+        if node.function == "contains" and not isinstance(other, Written) and self._open(node):
+            self._pay(len(text) // CHARACTERS)
+        part = self._text(other)
         if node.function == "matches":
             if len(text) > LONGEST_MATCHED:
                 raise Undecided("too long")
@@ -302,9 +321,7 @@ class Walk:
 
     def _each(self, node: Each) -> Any:
         items = self._items(node.of)
-        if len(items) > self._left:
-            raise Undecided("too long")
-        self._left -= len(items)
+        self._pay(len(items))
         earlier = dict(self._variables)
         try:
             if node.quantifier in {"any", "all"}:
@@ -562,6 +579,25 @@ NOW = Snapshot(frozenset({TOOL}))
     {"to": ["a"] * 6000},
     NOW,
 )
+@example(
+    given_rules("any(to, x => contains(subject, x))", "any(to, x => contains(subject, 'z'))"),
+    {"subject": "a" * 110_000, "to": ["z"] * 900},
+    NOW,
+)
+@example(
+    given_rules("any(to, x => contains(subject, x))"),
+    {"subject": "a" * 99_999, "to": ["z"] * 1000},
+    NOW,
+)
+@example(
+    given_rules("any(to, x => x in extra)", "any(to, x => len(x) in extra)"),
+    {"extra": [*["b"] * 1099, [1]], "to": ["a"] * 900},
+    NOW,
+)
+@example(given_rules("any(to, x => x in extra)"), {"extra": ["b"] * 1100, "to": ["a"] * 900}, NOW)
+@example(given_rules("any(extra, x => 'x' in x)"), {"extra": [["b"] * 1100] * 900}, NOW)
+@example(given_rules("any(to, x => x == 'a' and subject == 'b')"), {"to": ["x", "a"]}, NOW)
+@example(given_rules("matches(subject, '*a?a*?c')"), {"subject": "xaabac"}, NOW)
 @example(given_rules("subject == 'a' or amount > 1"), {"subject": "b", "amount": 2}, NOW)
 @example(given_rules("matches(subject, '*b')"), {"subject": "a" * 100_001}, NOW)
 def test_rules_compiled_together_say_what_a_plain_walk_says(

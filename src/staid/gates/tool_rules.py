@@ -15,7 +15,7 @@ from staid.domain.errors import ToolInvalid
 from staid.gates.budget import Budget, duration, slot_name
 from staid.gates.demand import Terms
 from staid.gates.expression.compile import SHARED, Compiler
-from staid.gates.expression.parts import LEFT, STEPS, Env, Needs, Run, Slots
+from staid.gates.expression.parts import LEFT, STEPS, Env, Needs, Part, Run, Slots
 from staid.gates.expression.scope import Facts, Scope
 from staid.gates.expression.syntax import (
     Call,
@@ -146,8 +146,7 @@ class ToolRules:
             return _Compiled(rule, lambda _: False, Said(rule, holds=True))
         condition = rule.when
         try:
-            node = _whole(rule, compiler)
-            part = compiler.condition(node)
+            node, part = _whole(rule, compiler)
             return _Compiled(rule, part.run, Said(rule, holds=True), _alone(node, part.needs))
         except _In as wrong:
             condition, fault = wrong.condition, wrong.fault
@@ -167,21 +166,25 @@ class _In(Exception):
         self.fault = fault
 
 
-def _whole(rule: Rule, compiler: Compiler) -> Node:
+def _whole(rule: Rule, compiler: Compiler) -> tuple[Node, Part]:
     """Return one condition out of `when`, `unless` and the role; raise for what is wrong in one."""
     parts: list[Node] = []
+    node, part = None, None
     for condition, holds in ((rule.when, True), (rule.unless, False)):
         if condition is not None:
             node = _for_role(rule, condition.node)
             try:
-                compiler.condition(node)
+                part = compiler.condition(node)
             except Fault as fault:
                 raise _In(condition, fault) from fault
             parts.append(condition.node if holds else Not(condition.node, condition.node.at))
+    if node is not None and part is not None and rule.unless is None:
+        return node, part
     if not parts:
-        return _for_role(rule, Literal(value=True, at=0))
+        parts = [Literal(value=True, at=0)]
     whole = parts[0] if len(parts) == 1 else Joined("and", tuple(parts), parts[0].at)
-    return _for_role(rule, whole)
+    node = _for_role(rule, whole)
+    return node, compiler.condition(node)
 
 
 def _for_role(rule: Rule, node: Node) -> Node:

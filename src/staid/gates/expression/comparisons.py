@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, cast
 
 from staid.gates.expression.asking import PLAIN, as_words, asking, needing, words_of
-from staid.gates.expression.parts import Env, Part, Run, Slots, Way
+from staid.gates.expression.parts import ITEMS, Env, Part, Run, Slots, Way, pay
 from staid.gates.expression.scope import suggestion
 from staid.gates.expression.syntax import Compared, Fault, Node
 from staid.gates.expression.types import ANY, YES_NO, Kind, Type
@@ -38,7 +38,7 @@ def compared(compiler: Compiler, node: Compared) -> Part:
     """Return a comparison; raise `Fault` for one that says nothing."""
     left, right = compiler.part(node.left), compiler.part(node.right)
     if node.sign == "in":
-        return _held(compiler.slots, node, left, right)
+        return held(compiler, node, left, right)
     _comparable(node, left, right)
     _spelt(node.right, left.type, right)
     _spelt(node.left, right.type, left)
@@ -138,7 +138,8 @@ def _measured(sign: str, left: Part, limit: Decimal, in_order: Run) -> Run:
     return read
 
 
-def _held(slots: Slots, node: Compared, left: Part, right: Part) -> Part:
+def held(compiler: Compiler, node: Compared, left: Part, right: Part) -> Part:
+    """Return whether a value is in a list, or a field in a record; raise where it never can be."""
     if right.type.kind is Kind.TEXT:
         raise Fault(node.at, "'in' looks into a list; for a text write contains(text, part)")
     if right.type.kind not in {Kind.LIST, Kind.RECORD, Kind.ANY}:
@@ -152,7 +153,9 @@ def _held(slots: Slots, node: Compared, left: Part, right: Part) -> Part:
         message = f"{left.type.kind.value} is never in a list of {item.kind.value}"
         raise Fault(node.at, message)
     _spelt(node.right, left.type, right)
-    first, second = left.run, right.run
+    first, second, slots = left.run, right.run, compiler.slots
+    if compiler.open(node):
+        second = _looked_through(second)
     if left.type.kind is item.kind is Kind.TEXT and (right.constant or right.slot is not None):
         return _found(slots, left, right, _listed(first, second))
     return _found(slots, left, right, lambda env: inside(_there(first(env)), second(env)))
@@ -186,6 +189,18 @@ def _among(left: Part, words: frozenset[Value], looked: Run) -> Part:
     asks = asking(left, words.__contains__)
     texts = (word for word in words if isinstance(word, str))
     return Part(YES_NO, among, needs=needing(left, Way.IS, texts), asks=asks)
+
+
+def _looked_through(items: Run) -> Run:
+    """Return what gives a list, paid for where it is a long one: it is looked through again."""
+
+    def run(env: Env) -> Value:
+        found: object = items(env)
+        if found.__class__ is list:
+            pay(env, len(cast("list[Value]", found)) // ITEMS)
+        return found
+
+    return run
 
 
 def _listed(text: Run, texts: Run) -> Run:

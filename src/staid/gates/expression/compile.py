@@ -91,17 +91,18 @@ class Compiler:
     def part(self, node: Node) -> Part:
         """Return any node compiled; what rules have in common has one slot."""
         part = self._part(node)
-        if part.slot is not None or part.constant or not isinstance(node, SHARED):
+        if part.slot is not None or part.constant or not isinstance(node, (*SHARED, Compared)):
             return part
         found = shape(node)
-        if found not in self._common or self._open(node):
+        # What no variable is in is the same for every item of the quantifier around it.
+        if not (self._variables or found in self._common) or self.open(node):
             return part
         if any(isinstance(one, Each) for one in walk(node)):
             return replace(part, run=remembered(self.slots, found, part.run))
         slot = self.slots.derived(found, part.run)
         return replace(part, run=slotted(slot), slot=slot, shared=True)
 
-    def _open(self, node: Node) -> bool:
+    def open(self, node: Node) -> bool:
         """Return whether a variable of a quantifier around it is in a node."""
         names = (one.name for one in walk(node) if isinstance(one, Name))
         return any(name in self._variables for name in names)

@@ -10,8 +10,9 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, cast
 
 from staid.gates.expression.asking import LONGEST_MATCHED, asking, needing
-from staid.gates.expression.comparisons import compared
+from staid.gates.expression.comparisons import held
 from staid.gates.expression.parts import (
+    CHARACTERS,
     ORIGINS,
     Env,
     Holds,
@@ -20,6 +21,7 @@ from staid.gates.expression.parts import (
     Run,
     Way,
     constant,
+    pay,
     slotted,
 )
 from staid.gates.expression.scope import DAYS, load_role, suggestion, type_at
@@ -160,20 +162,40 @@ _ABOUT: Mapping[str, tuple[Callable[[str, str], bool], Callable[[str], Holds], W
 
 
 def _two_texts(compiler: Compiler, node: Call) -> Part:
+    text, of = (compiler.part(one) for one in node.arguments)
+    return _about_two(compiler, node, text, of)
+
+
+def _about_two(compiler: Compiler, node: Call, text: Part, of: Part) -> Part:
     first, second = node.arguments
-    text, of = compiler.part(first), compiler.part(second)
     holds, about, way = _ABOUT[node.function]
     if of.constant and isinstance(of.value, str):
         needs = needing(text, way, {of.value}) if way is not None else None
         return replace(_question(first, text, about(of.value)), needs=needs)
     one, other = _text(first, text), _text(second, of)
+    if node.function == "contains" and compiler.open(node):
+        one = _looked_through(one)
     return Part(YES_NO, lambda env: holds(cast("str", one(env)), cast("str", other(env))))
 
 
+def _looked_through(text: Run) -> Run:
+    """Return what gives a text, paid for where it is a long one: it is looked through again."""
+
+    def run(env: Env) -> Value:
+        found = cast("str", text(env))
+        pay(env, len(found) // CHARACTERS)
+        return found
+
+    return run
+
+
 def _contains(compiler: Compiler, node: Call) -> Part:
-    if compiler.part(node.arguments[0]).type.kind in {Kind.LIST, Kind.RECORD}:
-        return compared(compiler, Compared("in", node.arguments[1], node.arguments[0], node.at))
-    return _two_texts(compiler, node)
+    # Each argument is compiled once: twice at every level is 2^n times at the innermost.
+    first, second = (compiler.part(one) for one in node.arguments)
+    if first.type.kind not in {Kind.LIST, Kind.RECORD}:
+        return _about_two(compiler, node, first, second)
+    looked = Compared("in", node.arguments[1], node.arguments[0], node.at)
+    return held(compiler, looked, second, first)
 
 
 def _matches(compiler: Compiler, node: Call) -> Part:

@@ -17,6 +17,8 @@ from staid.gates.expression.values import Undecided, Value
 
 STEPS = 10_000
 """Items that the quantifiers of one rule may look at; beyond, it cannot be decided."""
+ITEMS, CHARACTERS = 100, 10_000
+"""Of a list or a text that is looked through anew for every item of a quantifier: one step more."""
 LEFT, ORIGINS, FIRST = 0, 1, 2
 
 
@@ -163,6 +165,15 @@ def slotted(slot: int) -> Run:
 def constant(value: Value, kind: Type) -> Part:
     """Return a part whose value is written down."""
     return Part(kind, lambda _: value, constant=True, value=value)
+
+
+def pay(env: Env, steps: int) -> None:
+    """Take steps off those that are left to a rule; raise where there are too few."""
+    left = cast("int", env[LEFT])
+    if left < steps:
+        message = "the lists are too long to be looked at"
+        raise Undecided(message)
+    env[LEFT] = left - steps
 
 
 def remembered(slots: Slots, key: object, run: Run) -> Run:

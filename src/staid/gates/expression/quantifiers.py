@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from staid.gates.expression.asking import texts_of
-from staid.gates.expression.parts import LEFT, Env, Holds, Part, Run, no_value, slotted
+from staid.gates.expression.parts import Env, Holds, Part, Run, no_value, pay, slotted
 from staid.gates.expression.scope import CONTEXT
 from staid.gates.expression.syntax import Call, Each, Fault, walk
 from staid.gates.expression.types import ANY, NUMBER, YES_NO, Kind
@@ -73,7 +73,7 @@ def _of_texts(place: int, holds: Holds, otherwise: Run, *, deciding: bool) -> Ru
         texts: Any = env[place]
         if texts is None:
             return otherwise(env)
-        _pay(env, len(texts))
+        pay(env, len(texts))
         for text in texts:
             if holds(text) is deciding:
                 return deciding
@@ -109,16 +109,8 @@ def _items(of: Part, slot: int, where: int | None) -> tuple[Callable[[Env], list
 
 
 def _paid(env: Env, items: list[Any]) -> list[Any]:
-    _pay(env, len(items))
+    pay(env, len(items))
     return items
-
-
-def _pay(env: Env, steps: int) -> None:
-    left: Any = env[LEFT]
-    if left < steps:
-        message = "the lists are too long to be looked at"
-        raise Undecided(message)
-    env[LEFT] = left - steps
 
 
 def _deciding(

@@ -205,52 +205,62 @@ def reckoned(sign: str, left: Value, right: Value) -> Value:
 
 
 def globbed(pattern: str) -> Callable[[str], bool]:
-    """Return what tells whether a whole text fits a pattern of `*` and `?`, in n times m steps.
+    """Return what tells whether a whole text fits a pattern of `*` and `?`, in one pass over it.
 
     Not a regular expression: those can be written so that one text takes a lifetime.
     """
-    parts = re.sub(r"\*+", "*", pattern)
-    if "?" not in parts:
-        return _starred(parts.split("*"))
-
-    def fits(text: str) -> bool:
-        at = place = 0
-        star, mark = -1, 0
-        while at < len(text):
-            here = parts[place] if place < len(parts) else ""
-            if here == "*":
-                star, mark, place = place, at, place + 1
-            elif here == "?" or (here and here == text[at]):
-                at, place = at + 1, place + 1
-            elif star >= 0:
-                mark += 1
-                at, place = mark, star + 1
-            else:
-                return False
-        return parts[place:] in {"", "*"}
-
-    return fits
-
-
-def _starred(parts: list[str]) -> Callable[[str], bool]:
-    """Return what tells whether the parts stand in a text in order, the first and last at its ends.
-
-    The earliest place of each part leaves most room for the rest, so that none is tried twice.
-    """
+    parts = re.sub(r"\*+", "*", pattern).split("*")
     if len(parts) == 1:
-        return lambda text: text == parts[0]
-    first, *middle, last = parts
+        whole = _Piece(pattern)
+        return lambda text: len(text) == len(pattern) and whole.at(text, 0)
+    first, *middle, last = map(_Piece, parts)
     shortest = sum(map(len, parts))
 
     def fits(text: str) -> bool:
-        if len(text) < shortest or not (text.startswith(first) and text.endswith(last)):
+        end = len(text) - last.size
+        if len(text) < shortest or not (first.at(text, 0) and last.at(text, end)):
             return False
-        at, end = len(first), len(text) - len(last)
-        for part in middle:
-            at = text.find(part, at, end)
+        at = first.size
+        for piece in middle:
+            # The earliest place of each leaves most room for the rest, so none is tried twice.
+            at = piece.end(text, at, end)
             if at < 0:
                 return False
-            at += len(part)
         return True
 
     return fits
+
+
+class _Piece:
+    """What stands between two `*`: characters, and `?` for any."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self.size = len(text)
+        self._free = "?" in text
+        self._any = sum(1 << place for place, one in enumerate(text) if one == "?")
+        self._of: dict[str, int] = {}
+        for place, one in enumerate(text if self._free else ""):
+            self._of[one] = self._of.get(one, self._any) | 1 << place
+
+    def at(self, text: str, start: int) -> bool:
+        """Whether it stands at a place."""
+        if not self._free:
+            return text.startswith(self._text, start)
+        found = text[start : start + self.size]
+        return len(found) == self.size and all(
+            wanted in {"?", one} for wanted, one in zip(self._text, found, strict=True)
+        )
+
+    def end(self, text: str, start: int, end: int) -> int:
+        """Return where the earliest of it between two places ends, or -1."""
+        if not self._free:
+            at = text.find(self._text, start, end)
+            return at if at < 0 else at + self.size
+        # One bit for each beginning of the piece that ends here: no character is read twice.
+        reached, whole, known, free = 0, 1 << (self.size - 1), self._of, self._any
+        for place in range(start, end):
+            reached = (reached << 1 | 1) & known.get(text[place], free)
+            if reached & whole:
+                return place + 1
+        return -1
