@@ -16,27 +16,22 @@ from pathlib import Path
 from typing import Any, Literal, overload
 
 from pydantic import BaseModel, Field
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, select
 
 from staid.domain.call import CallState, UndoState
 from staid.domain.canonical import Json
 from staid.domain.errors import StaidError
-from staid.domain.events import Event
 from staid.domain.ids import ApprovalId, CallId, RunId
 from staid.domain.message import ProposedCall
 from staid.domain.principal import Principal
-from staid.gates.approval import Move, target
-from staid.gates.ledger import Swept
 from staid.gates.tool import Call, Tool, define
 from staid.runtime.gate import Gate, Proposer
 from staid.runtime.guard import Guard
 from staid.store import tables
 from staid.store.engine import Store
-from staid.store.journal import Journal
-from staid.store.ledger import SqlLedger
+from staid.testing.crashing import BrokenLedger, CrashingLedger
 from staid.testing.frameworks import AGENTS
 from staid.testing.kill import (
-    KEY,
     START,
     CountedIds,
     EffectFile,
@@ -86,82 +81,6 @@ _LAST = (
 )
 
 
-class _CrashingJournal(Journal):
-    """Dies inside a transaction: the row is written, the commit is not."""
-
-    def __init__(self, store: Store, at: Callable[[str], None]) -> None:
-        super().__init__(store, KEY)
-        self._at = at
-        self.operation = ""
-
-    def append(self, connection: Any, run: str, events: Sequence[Event]) -> None:  # noqa: ANN401 - as in the base
-        super().append(connection, run, events)
-        self._at(f"{self.operation}.inside")
-
-
-class _CrashingLedger(SqlLedger):
-    """Dies before, inside or after a named operation."""
-
-    def __init__(
-        self, store: Store, clock: StepClock, stem: str, at: Callable[[str], None]
-    ) -> None:
-        self._crashing = _CrashingJournal(store, at)
-        super().__init__(store, self._crashing, clock, CountedIds(stem))
-        self._at = at
-
-    def _around(self, operation: str, run: Callable[[], Any]) -> Any:  # noqa: ANN401 - passes through
-        self._at(f"{operation}.before")
-        self._crashing.operation = operation
-        result = run()
-        self._at(f"{operation}.after")
-        return result
-
-    def propose(self, *given: Any, **named: Any) -> Any:  # noqa: ANN401 - passes through
-        return self._around("propose", partial(super().propose, *given, **named))
-
-    def decide(self, *given: Any, **named: Any) -> Any:  # noqa: ANN401 - passes through
-        return self._around("decide", partial(super().decide, *given, **named))
-
-    def claim(self, *given: Any, **named: Any) -> Any:  # noqa: ANN401 - passes through
-        return self._around("claim", partial(super().claim, *given, **named))
-
-    def settle(self, *given: Any, **named: Any) -> Any:  # noqa: ANN401 - passes through
-        return self._around("settle", partial(super().settle, *given, **named))
-
-    def claim_undo(self, *given: Any, **named: Any) -> Any:  # noqa: ANN401 - passes through
-        return self._around("claim_undo", partial(super().claim_undo, *given, **named))
-
-    def settle_undo(self, *given: Any, **named: Any) -> Any:  # noqa: ANN401 - passes through
-        return self._around("settle_undo", partial(super().settle_undo, *given, **named))
-
-
-class _BrokenLedger(_CrashingLedger):
-    """A ledger without one of its promises, to see that the proof notices."""
-
-    lacks: str = ""
-
-    def claim(self, call: Any, lease: Any, **_named: Any) -> Any:  # noqa: ANN401 - as in the base
-        """Give the right to execute to whoever asks, as often as it is asked for."""
-        mine = tables.call.c.id == call
-        taken = {"executor": lease.executor, "lease_until": self._clock.now() + lease.length}
-        state = target(Move.CLAIM).value
-        with self._store.write() as connection:
-            connection.execute(update(tables.call).where(mine).values(state=state, **taken))
-        self._at("claim.after")
-        return self.get(call)
-
-    def sweep(self) -> Swept:
-        """Take what lost its executor for not done yet, and let it be done again."""
-        if self.lacks != "doubt":
-            return super().sweep()
-        call = tables.call.c
-        lost = (call.state == CallState.EXECUTING.value) & (call.lease_until < self._clock.now())
-        again = {"state": CallState.APPROVED.value, "executor": None, "lease_until": None}
-        with self._store.write() as connection:
-            connection.execute(update(tables.call).where(lost).values(**again))
-        return Swept()
-
-
 class Life:
     """One process's view of one call: its own ledger and gate on a shared store."""
 
@@ -172,9 +91,9 @@ class Life:
         clock = StepClock(START + timedelta(hours=job.hours))
         name = f"{os.getpid()}x{next(_played)}"
         stem = f"{job.run}{name}"
-        kind = _BrokenLedger if job.broken else _CrashingLedger
+        kind = BrokenLedger if job.broken else CrashingLedger
         self._ledger = kind(store, clock, stem, self._at)
-        if isinstance(self._ledger, _BrokenLedger):
+        if isinstance(self._ledger, BrokenLedger):
             self._ledger.lacks = job.broken
         self._store = store
         self._errors: list[str] = []
