@@ -106,7 +106,9 @@ def receipts(
         Literal["waiting", "sent", "confirmed", "rejected", "skipped"] | None,
         typer.Option(help="Only what is in this state."),
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="How many, oldest first.")] = 50,
+    limit: Annotated[
+        int, typer.Option(min=1, max=output.MOST_LISTED, help="How many, oldest first.")
+    ] = 50,
 ) -> None:
     """Show proof of delivery: what was sent, what the receiver was seen to hold, what it refused.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Literal
@@ -10,9 +11,9 @@ import typer
 
 from staid.cli import output
 from staid.cli.readers import note_reading
-from staid.domain.errors import NothingSaid, UsageInvalid
+from staid.domain.errors import NothingSaid, UsageInvalid, WhoMalformed
 from staid.domain.finding import Ended, RunSearch, Said
-from staid.domain.moment import moment
+from staid.domain.moment import check_order, moment
 from staid.domain.records import RunRecord
 from staid.project.interrupting import interrupted_among
 from staid.store.interrupted import INTERRUPTED
@@ -27,6 +28,7 @@ Text = Annotated[
 ]
 To = Annotated[str | None, typer.Option(metavar="WHO", help="Said to whom: user:ada.")]
 
+_WHO = re.compile(r"(user|service|agent):.+|sub_[0-9a-f]{32}")
 MOST = 100
 """Runs that are counted where several fit."""
 
@@ -36,9 +38,18 @@ def when(value: str | None) -> datetime | None:
     return None if value is None else moment(value, output.project().wiring.clock.now())
 
 
+def who(value: str | None) -> str | None:
+    """Return the asker that an option names; raise `WhoMalformed` where it can be nobody's name."""
+    if value is None or _WHO.fullmatch(value):
+        return value
+    raise WhoMalformed(value=f"“{value}”")
+
+
 def list_runs(  # noqa: PLR0913 - one parameter for each option
     *,
-    limit: Annotated[int, typer.Option(min=1, help="How many, newest first.")] = 20,
+    limit: Annotated[
+        int, typer.Option(min=1, max=output.MOST_LISTED, help="How many, newest first.")
+    ] = 20,
     after: Annotated[
         str | None, typer.Option(metavar="RUN", help="Go on behind this run: the next page.")
     ] = None,
@@ -68,7 +79,7 @@ def list_runs(  # noqa: PLR0913 - one parameter for each option
     Example: staid runs list --outcome abstention --since 7d --text "annual plan"
     """
     search = RunSearch(
-        asker=asker,
+        asker=who(asker),
         agent=agent,
         outcome=outcome,
         reason=reason,
@@ -102,13 +113,13 @@ def list_runs(  # noqa: PLR0913 - one parameter for each option
 
 def runs_table(found: Sequence[RunRecord]) -> list[str]:
     """Return runs for a person, one a line."""
-    head = ("run", "state", "outcome", "reason", "asker", "started")
+    head = ("run", "started (UTC)", "outcome", "asker", "reason", "state")
     return output.table(head, [_row(record) for record in found])
 
 
 def _row(r: RunRecord) -> tuple[str, ...]:
-    started = f"{r.started_at:%Y-%m-%d %H:%M} UTC"
-    return (r.run, r.state, r.outcome or "-", r.reason or "-", r.asker, started)
+    started = f"{r.started_at:%Y-%m-%d %H:%M}"
+    return (r.run, started, r.outcome or "-", r.asker, r.reason or "-", r.state)
 
 
 def record_json(record: RunRecord) -> dict[str, object]:
@@ -143,7 +154,7 @@ def run_told(run: str | None, text: str | None, to: str | None) -> str | None:
     if run is not None:
         raise UsageInvalid(detail="a run's id and --text are two ways", hint="Use one of them.")
     search = output.project().wiring.search
-    found = search.said(text, to=to, limit=MOST + 1)
+    found = search.said(text, to=who(to), limit=MOST + 1)
     if not found:
         raise NothingSaid(text=f"“{text}”", to=f" to {to}" if to else "")
     runs = list(dict.fromkeys(said.run for said in found))
@@ -197,7 +208,9 @@ def stats(
 
     Example: staid runs stats --since 7d --agent support
     """
-    found = output.project().wiring.search.ended(since=when(since), until=when(until), agent=agent)
+    first, last = when(since), when(until)
+    check_order(first, last)
+    found = output.project().wiring.search.ended(since=first, until=last, agent=agent)
     by_day = days(found)
     each_day = [{"day": day, **summary(each)} for day, each in by_day.items()]
     value = {"days": each_day, "total": summary(found)}

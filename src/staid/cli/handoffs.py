@@ -23,7 +23,7 @@ handoffs_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 @handoffs_app.command("list")
 def list_handoffs(
     state: Annotated[Literal["open", "answered", "all"], typer.Option()] = "open",
-    limit: Annotated[int, typer.Option(min=1)] = 50,
+    limit: Annotated[int, typer.Option(min=1, max=output.MOST_LISTED)] = 50,
 ) -> None:
     """List questions that wait for a teammate, oldest first."""
     found = output.project().wiring.records.handoffs(
@@ -68,7 +68,7 @@ def answer(
     output.emit({"id": handoff, "state": "answered"}, [f"{handoff} is answered."])
 
 
-def gaps(limit: Annotated[int, typer.Option(min=1)] = 10) -> None:
+def gaps(limit: Annotated[int, typer.Option(min=1, max=output.MOST_LISTED)] = 10) -> None:
     """Topics that several open hand-offs share, the most asked first."""
     found = output.project().wiring.records.handoffs(state="open", limit=100_000)
     asked: dict[str, list[Handoff]] = defaultdict(list)

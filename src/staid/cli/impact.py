@@ -27,7 +27,10 @@ def impact(  # noqa: PLR0913 - one parameter for each option
     since: Since = None,
     until: Until = None,
     limit: Annotated[
-        int, typer.Option(min=1, help="How many runs to list; counts are whole.")
+        int,
+        typer.Option(
+            min=1, max=output.MOST_LISTED, help="How many runs to list; counts are whole."
+        ),
     ] = 20,
 ) -> None:
     """List the runs that used something, and whom they answered, newest first.

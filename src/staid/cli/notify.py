@@ -18,7 +18,9 @@ def list_notices(
         Literal["waiting", "sent", "moot", "given_up"] | None,
         typer.Option(help="Only notices in this state."),
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="How many, newest first.")] = 20,
+    limit: Annotated[
+        int, typer.Option(min=1, max=output.MOST_LISTED, help="How many, newest first.")
+    ] = 20,
 ) -> None:
     """List the channels, and what was told through them or still waits.
 

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from staid.project.project import Project
 
 
+MOST_LISTED = 1_000_000
+"""What `--limit` may be at most: more than a terminal shows and less than a store can count."""
+
+
 @dataclass(slots=True)
 class _Settings:
     json: bool = False
@@ -82,7 +86,7 @@ def dumps(value: object) -> str:
 
 def say(text: str) -> None:
     """Tell the operator something on stderr, whatever goes to stdout."""
-    sys.stderr.write(f"{text}\n")
+    sys.stderr.write("".join(f"{_harmless(line)}\n" for line in text.split("\n")))
     sys.stderr.flush()
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
+from staid.domain.moment import check_order
 from staid.domain.records import RunRecord
 
 FAILED = "failed"
@@ -15,7 +16,7 @@ FAILED = "failed"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSearch:
-    """Which runs are wanted; what is None narrows nothing. Newest first."""
+    """Which runs are wanted; what is None narrows nothing. Newest first. Raises `TimesReversed`."""
 
     asker: str | None = None
     agent: str | None = None
@@ -36,6 +37,10 @@ class RunSearch:
     """Id of the run after which the list goes on."""
     limit: int = 20
 
+    def __post_init__(self) -> None:
+        """Refuse times between which nothing can lie."""
+        check_order(self.since, self.until)
+
 
 @dataclass(frozen=True, slots=True)
 class Said:
@@ -51,7 +56,7 @@ class Said:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suspect:
-    """What a blast radius is asked about."""
+    """What a blast radius is asked about. Raises `TimesReversed`."""
 
     kind: str
     """`document`, `prompt`, `tool`, `rule`, `model` or `calibration`."""
@@ -59,6 +64,10 @@ class Suspect:
     """As it was written: `name`, `name@version`; of a document also `source/id`."""
     since: datetime | None = None
     until: datetime | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse times between which nothing can lie."""
+        check_order(self.since, self.until)
 
 
 @dataclass(frozen=True, slots=True)

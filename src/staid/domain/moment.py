@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 
-from staid.domain.errors.search import MomentMalformed
+from staid.domain.errors.search import MomentMalformed, TimesReversed
 
 _AGO = re.compile(r"(\d{1,6})([smhdw])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -24,3 +24,10 @@ def moment(value: str, now: datetime) -> datetime:
         return given.replace(tzinfo=given.tzinfo or UTC).astimezone(UTC)
     except (ValueError, OverflowError) as error:
         raise MomentMalformed(value=value) from error
+
+
+def check_order(since: datetime | None, until: datetime | None) -> None:
+    """Raise `TimesReversed` where nothing can lie between the two."""
+    if since is not None and until is not None and since >= until:
+        first, last = (f"{each:%Y-%m-%d %H:%M:%S}Z" for each in (since, until))
+        raise TimesReversed(since=first, until=last)

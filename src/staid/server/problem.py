@@ -22,6 +22,7 @@ _STATUS: dict[type[StaidError], int] = {
     errors.HandoffNotFound: 404,
     errors.RunNotFound: 404,
     errors.MomentMalformed: 400,
+    errors.TimesReversed: 400,
     errors.TextWithoutWords: 400,
     errors.KeyReused: 409,
     errors.RunBusy: 409,

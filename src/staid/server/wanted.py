@@ -36,7 +36,7 @@ class RunQuery(BaseModel):
         return None if value == "" else value
 
     def search(self, now: datetime) -> RunSearch:
-        """Return the search; raise `MomentMalformed`."""
+        """Return the search; raise `MomentMalformed` or `TimesReversed`."""
         fields = self.model_dump(exclude={"since", "until"})
         return RunSearch(
             **fields,

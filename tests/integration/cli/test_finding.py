@@ -75,6 +75,14 @@ def test_a_run_is_told_from_what_was_said(ready: Run) -> None:
         (("runs", "list", "--since", "yesterday"), "ST-530"),
         (("runs", "list", "--since", "999999w"), "ST-530"),
         (("runs", "list", "--after", "run_1"), "ST-306"),
+        (("runs", "list", "--since", "2026-06-01", "--until", "2026-05-01"), "ST-533"),
+        (("runs", "list", "--since", "2026-06-01", "--until", "2026-06-01T02:00+02:00"), "ST-533"),
+        (("runs", "stats", "--since", "1d", "--until", "2d"), "ST-533"),
+        (("impact", "--tool", "a", "--since", "1d", "--until", "2d"), "ST-533"),
+        (("runs", "list", "--asker", "ada"), "ST-534"),
+        (("why", "--text", "refunded", "--to", "user:"), "ST-534"),
+        (("runs", "list", "--limit", "99999999999999999999"), "ST-601"),
+        (("impact", "--tool", "a", "--limit", "99999999999999999999"), "ST-601"),
         (("impact",), "ST-601"),
         (("impact", "--tool", "a", "--rule", "b"), "ST-601"),
     ],
@@ -83,6 +91,25 @@ def test_what_cannot_be_looked_for_is_told(ready: Run, words: tuple[str, ...], c
     """Every wrong way to ask is a coded usage error."""
     said = ready(*words)
     assert (said.code, said.error["code"]) == (2, code)
+
+
+def test_a_reason_of_any_length_leaves_the_time_in_sight(ready: Run) -> None:
+    """A table of 80 columns shows of each run when it was, how it ended and who asked."""
+    run = ask(ready, "Please refund 900 for order A1", agent="desk")
+    line = next(x for x in ready("runs", "list", json=False).out.splitlines() if run in x)
+    assert len(line) <= 80
+    assert [line.split()[place] for place in (0, 3, 4)] == [run, "refusal", "user:ada"]
+    assert line.split()[1].count("-") == 2
+    assert line.split()[2].count(":") == 1
+
+
+def test_an_error_does_not_move_the_cursor(ready: Run) -> None:
+    """What an error repeats is shown without its control and bidi characters."""
+    said = ready("why", "run_\x1b]0;x\x07\u202e", json=False)
+    assert said.code == 2
+    assert "\x1b" not in said.err
+    assert "\u202e" not in said.err
+    assert "ST-306: There is no run run_" in said.err
 
 
 def test_impact_lists_runs_and_principals(ready: Run) -> None:

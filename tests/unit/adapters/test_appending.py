@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -104,3 +106,23 @@ def test_a_disk_that_fills_up_in_a_line_is_told(
     anchors.write(replace(ANCHOR, seq=8))
     assert spans(tmp_path / "s") == ["1", "2"]
     assert [anchor.seq for anchor in anchors.read()] == [7, 8]
+
+
+def test_writers_at_one_time_take_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a disk takes lines in pieces, those of one writer do not fall into another's."""
+    whole = os.write
+
+    def pieces(file: int, data: Any) -> int:
+        time.sleep(0.0005)
+        return whole(file, bytes(data[:60]))
+
+    monkeypatch.setattr(os, "write", pieces)
+    names = [f"{number:02}" for number in range(24)]
+
+    def send(name: str) -> None:
+        FileSink("log", tmp_path / "s").send([replace(SPAN, span=name)])
+
+    with ThreadPoolExecutor(8) as writers:
+        list(writers.map(send, names))
+    assert sorted(spans(tmp_path / "s")) == names
+    assert len((tmp_path / "s").read_bytes().splitlines()) == len(names)

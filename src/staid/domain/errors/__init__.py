@@ -118,6 +118,8 @@ from staid.domain.errors.search import (
     MomentMalformed,
     NothingSaid,
     TextWithoutWords,
+    TimesReversed,
+    WhoMalformed,
 )
 from staid.domain.errors.usage import (
     AddressUnusable,
@@ -230,10 +232,12 @@ __all__ = [
     "SubjectMalformed",
     "TargetExists",
     "TextWithoutWords",
+    "TimesReversed",
     "ToolInvalid",
     "ToolStopped",
     "ToolUnknown",
     "UndoImpossible",
     "UndoUnprobed",
     "UsageInvalid",
+    "WhoMalformed",
 ]

@@ -1,4 +1,4 @@
-"""Errors 530 to 532: finding runs."""
+"""Errors 530 to 534: finding runs."""
 
 from __future__ import annotations
 
@@ -29,4 +29,22 @@ class NothingSaid(StaidError):
         "Give fewer words, in a row, as they were said; or look through `staid runs list`. "
         "What was erased is not found."
     )
+    exit_code = 2
+
+
+class TimesReversed(StaidError):
+    """Nothing can be from {since} on and before {until}."""
+
+    code = "ST-533"
+    hint = (
+        "The first moment is the earlier one: since 2026-05-01, until 2026-06-01. Times are in UTC."
+    )
+    exit_code = 2
+
+
+class WhoMalformed(StaidError):
+    """{value} names nobody."""
+
+    code = "ST-534"
+    hint = "Write it with its kind: user:ada, or user:ISSUER/ID. `staid runs list` shows who asked."
     exit_code = 2
