@@ -222,9 +222,10 @@ class Walk:
             case "in":
                 if left is None:
                     raise Missing("what is looked for")
-                if isinstance(right, list) and self._looked_through(node, left, right):
-                    self._pay(len(cast("list[Any]", right)) // ITEMS)
-                return inside(left, right)
+                held = cast("list[object] | None", right if isinstance(right, list) else None)
+                if held is not None and self._looked_through(node, left, held):
+                    self._pay(len(held) // ITEMS)
+                return inside(left, cast("object", right))
             case "<":
                 return before(left, right)
             case ">":

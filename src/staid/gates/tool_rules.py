@@ -63,9 +63,8 @@ class _Compiled:
     needs: Needs | None = None
     _doubts: dict[str, Said] = field(default_factory=dict[str, Said])
 
-    def doubted(self, doubt: Exception) -> Said:
+    def doubted(self, why: str) -> Said:
         """Return what it says where it cannot be decided: made once for each of its reasons."""
-        why = str(doubt) if isinstance(doubt, Undecided) else type(doubt).__name__
         known = self._doubts.get(why)
         if known is None:
             known = Said(self.rule, None, why)
@@ -135,7 +134,10 @@ class ToolRules:
     def objecting(self, facts: Facts) -> list[Said]:
         """Return what the rules say that hold, or that cannot be decided."""
         env = self.facts(facts)
-        return [said for some in self._narrowed.candidates(env) for said in _objecting(some, env)]
+        found: list[Said] = []
+        for some in self._narrowed.candidates(env):
+            found += _objecting(some, env)
+        return found
 
     def _concerned(self, rule: Rule) -> bool:
         """Whether the tool has what the rule is about; else it never holds, whatever it says."""
@@ -217,21 +219,31 @@ def _alone(node: Node, needs: Needs | None) -> Needs | None:
     return needs if sum(isinstance(one, Each) for one in walk(node)) == 1 else None
 
 
-def _objecting(rules: Iterable[_Compiled], env: Env) -> Iterator[Said]:
+def _objecting(rules: Iterable[_Compiled], env: Env) -> list[Said]:
+    found: list[Said] = []
+    last, why = None, ""
     for one in rules:
         # The steps of its own, so that no other rule uses them up.
         env[LEFT] = STEPS
         try:
             holds = one.run(env)
         except Exception as doubt:  # noqa: BLE001 - whatever goes wrong, it is not decided
-            yield one.doubted(doubt)
+            # Rules that miss the same value have one doubt in common, told once.
+            if doubt is not last:
+                last, why = doubt, _reason(doubt)
+            found.append(one.doubted(why))
             continue
         if holds:
-            yield one.holding
+            found.append(one.holding)
+    return found
+
+
+def _reason(doubt: Exception) -> str:
+    return str(doubt) if isinstance(doubt, Undecided) else type(doubt).__name__
 
 
 def _said(one: _Compiled, env: Env) -> Said:
-    return next(_objecting((one,), env), Said(one.rule, holds=False))
+    return next(iter(_objecting((one,), env)), Said(one.rule, holds=False))
 
 
 def _own(tool: Tool, budget: Budget) -> Budget:

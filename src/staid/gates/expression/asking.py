@@ -56,6 +56,8 @@ def both(asked: Sequence[Asks | None], *, deciding: bool) -> Asks | None:
     if len(known) < len(asked) or len({(one.slot, one.lowered) for one in known}) != 1:
         return None
     questions = tuple(one.holds for one in known)
+    if len(questions) == 2:
+        return Asks(known[0].slot, known[0].lowered, _pair(*questions, deciding=deciding))
 
     def holds(text: str) -> bool:
         for question in questions:
@@ -64,6 +66,13 @@ def both(asked: Sequence[Asks | None], *, deciding: bool) -> Asks | None:
         return not deciding
 
     return Asks(known[0].slot, known[0].lowered, holds)
+
+
+def _pair(first: Holds, second: Holds, *, deciding: bool) -> Holds:
+    """Return the joint of two: nearly every one is of two, and a loop costs as much as both."""
+    if deciding:
+        return lambda text: first(text) or second(text)
+    return lambda text: first(text) and second(text)
 
 
 def any_of(needed: Sequence[Needs | None]) -> Needs | None:

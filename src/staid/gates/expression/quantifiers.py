@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from staid.gates.expression.asking import texts_of
-from staid.gates.expression.parts import Env, Holds, Part, Run, no_value, pay, slotted
+from staid.gates.expression.parts import LEFT, Env, Holds, Part, Run, no_value, pay, slotted
 from staid.gates.expression.scope import CONTEXT
 from staid.gates.expression.syntax import Call, Each, Fault, walk
 from staid.gates.expression.types import ANY, NUMBER, YES_NO, Kind
@@ -73,7 +73,10 @@ def _of_texts(place: int, holds: Holds, otherwise: Run, *, deciding: bool) -> Ru
         texts: Any = env[place]
         if texts is None:
             return otherwise(env)
-        pay(env, len(texts))
+        left: Any = env[LEFT]
+        if left < len(texts):
+            pay(env, len(texts))
+        env[LEFT] = left - len(texts)
         for text in texts:
             if holds(text) is deciding:
                 return deciding
