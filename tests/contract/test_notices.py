@@ -1,7 +1,8 @@
-"""What is to be told about a request that escalates, on both engines."""
+"""What is to be told about requests that escalate and undos in doubt, on both engines."""
 
 from __future__ import annotations
 
+import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
@@ -9,9 +10,12 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import update
 
+from staid.domain.call import UndoState
 from staid.domain.canonical import canonical
 from staid.domain.demand import Terms
 from staid.domain.ids import ApprovalId
+from staid.gates.approval import Move
+from staid.gates.ledger import Settlement
 from staid.store import tables
 from staid.store.engine import Store
 from staid.store.notices import SqlNotices
@@ -75,3 +79,29 @@ def test_what_is_decided_is_not_news(world: GateWorld) -> None:
     world.ledger.sweep()
     world.ledger.decide(record.approval or ApprovalId(""), LEAD, "deny")
     assert found(world, notices, 1) == 0
+
+
+def test_an_undo_in_doubt_is_found_once_and_anew_when_it_is_begun_again(world: GateWorld) -> None:
+    """Not while it is decided; settled, begun again and in doubt again it is another doubt."""
+
+    def nobody_knows(_params: object) -> None:
+        raise OSError
+
+    world.tools[REFUND] = world.define(undo=nobody_knows)
+    notices, clock = SqlNotices(world.store, CountedIds("n")), world.clock
+
+    def found() -> int:
+        return notices.discover("night", ["in_doubt"], clock.now())
+
+    record = world.act(50)
+    assert found() == 0
+    assert asyncio.run(world.gate.undo(record.call.id, LEAD)).state is UndoState.IN_DOUBT
+    assert (found(), found()) == (1, 0)
+    world.ledger.resolve_undo(record.call.id, LEAD, Settlement(Move.FAIL))
+    clock.move(HOUR)
+    assert found() == 0
+    assert asyncio.run(world.gate.undo(record.call.id, LEAD)).state is UndoState.IN_DOUBT
+    assert (found(), found()) == (1, 0)
+    told = {each.about for each in notices.all()}
+    assert len(told) == 2
+    assert {about.partition("/")[0] for about in told} == {record.call.id}

@@ -119,10 +119,7 @@ def gate_status(project: Project) -> GateStatus:
     """Return what is stopped, rests, runs, waits, is in doubt and is drawn; moves nothing."""
     wiring = project.wiring
     stops, resting = wiring.stops.stops(), wiring.stops.resting()
-    by_state = {
-        state: wiring.ledger.in_state(state)
-        for state in (CallState.PENDING, CallState.EXECUTING, CallState.IN_DOUBT)
-    }
+    by_state = _by_state(project)
     return GateStatus(
         tuple(stops),
         resting,
@@ -132,6 +129,19 @@ def gate_status(project: Project) -> GateStatus:
         tuple(_tools(project, stops, resting, by_state)),
         tuple(totals(project)),
     )
+
+
+def _by_state(project: Project) -> dict[CallState, list[CallRecord]]:
+    """Return what waits, runs and is in doubt; what lost its process is in doubt before a sweep."""
+    ledger, now = project.wiring.ledger, project.wiring.clock.now()
+    claimed = ledger.in_state(CallState.EXECUTING)
+    lost = [each for each in claimed if each.lease_until is not None and each.lease_until < now]
+    doubted = {each.call.id: each for each in (*ledger.in_state(CallState.IN_DOUBT), *lost)}
+    return {
+        CallState.PENDING: ledger.in_state(CallState.PENDING),
+        CallState.EXECUTING: [each for each in claimed if each not in lost],
+        CallState.IN_DOUBT: sorted(doubted.values(), key=lambda each: each.proposed_at),
+    }
 
 
 def totals(project: Project) -> Iterator[Total]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from staid.domain.call import CallRecord, CallState
+from staid.domain.call import CallRecord, CallState, UndoState
 from staid.domain.canonical import canonical, timestamp
 from staid.domain.errors import StaidError
 from staid.domain.errors.notify import ChannelNotFound, NotDelivered
@@ -118,7 +118,8 @@ def _compose(project: Project, waiting: Waiting) -> Notice | None:
         case "approval" | "escalated":
             return _approval(project, waiting)
         case "in_doubt":
-            return _in_doubt(project, waiting)
+            undone = "/" in waiting.about
+            return _undo_in_doubt(project, waiting) if undone else _in_doubt(project, waiting)
         case _:
             return _handoff(project, waiting)
 
@@ -159,8 +160,34 @@ def _in_doubt(project: Project, waiting: Waiting) -> Notice | None:
         lines += _values(record.call.arguments)
     about = record.approval or record.call.id
     lines.append(f"staid approvals settle {about} --happened yes|no")
-    link = f"/approvals/{record.approval}" if record.approval else None
-    return _notice(project, waiting, f"Did {record.call.tool} happen?", lines, link)
+    return _notice(project, waiting, f"Did {record.call.tool} happen?", lines, _page(record))
+
+
+def _undo_in_doubt(project: Project, waiting: Waiting) -> Notice | None:
+    from staid.store.notices import undoing
+
+    call = CallId(waiting.about.partition("/")[0])
+    begun, record = project.wiring.ledger.undo_of(call), project.wiring.ledger.get(call)
+    if begun is None or begun.state is not UndoState.IN_DOUBT:
+        return None
+    if undoing(call, begun.at) != waiting.about:  # begun again meanwhile: that is told itself
+        return None
+    tool = record.call.tool
+    lines = [
+        f"{begun.asked_by} took back what {tool} did for {record.call.subject}, and nobody knows",
+        "whether that happened. It is not tried again. Look in the system behind it for the key:",
+        f"key {record.call.key}",
+    ]
+    if _settings(project, waiting).details:
+        lines += _values(record.call.arguments)
+    lines.append(f"staid approvals settle {call} --happened yes|no")
+    notice = _notice(project, waiting, f"Was {tool} taken back?", lines, _page(record))
+    return replace(notice, about=call)
+
+
+def _page(record: CallRecord) -> str:
+    """Return the page of the console where a doubt about a call is settled."""
+    return f"/approvals/{record.approval}" if record.approval else f"/calls/{record.call.id}"
 
 
 def _handoff(project: Project, waiting: Waiting) -> Notice | None:

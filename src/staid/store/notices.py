@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, Select, literal, select, update
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
-from staid.domain.call import CallState
+from staid.domain.call import CallState, UndoState
+from staid.domain.canonical import timestamp
 from staid.domain.ids import Ids
 from staid.domain.notice import NoticeKind
 from staid.store import call_rows, tables
@@ -60,24 +61,47 @@ class SqlNotices:
         """Note for one channel whatever waits and was not noted yet; return how many."""
         found = 0
         for kind in kinds:
-            escalated = kind == "escalated"
-            untold = self._widened(channel) if escalated else self._untold(channel, kind, now)
-            for about in untold:
+            for about in self._news(channel, kind, now):
                 found += self._add(channel, kind, about, now)
         return found
+
+    def _news(self, channel: str, kind: NoticeKind, now: datetime) -> list[str]:
+        match kind:
+            case "escalated":
+                return self._widened(channel)
+            case "in_doubt":
+                return [*self._untold(channel, kind, now), *self._undone(channel)]
+            case _:
+                return self._untold(channel, kind, now)
 
     def _widened(self, channel: str) -> list[str]:
         """Return every waiting request that others may decide by now and were not told of.
 
         One that is widened again is news to those who may decide it from then on.
         """
-        call, asked, told = tables.call.c, tables.approval.c, tables.notice.c
+        call, asked = tables.call.c, tables.approval.c
         late = (call.state == CallState.PENDING.value) & asked.escalated_at.is_not(None)
-        known = select(told.about).where(told.channel == channel, told.kind == "escalated")
         with self._store.read() as connection:
             rows = connection.execute(call_rows.approvals().where(late, on_its_own())).all()
-            before = set(connection.execute(known).scalars()) if rows else set[str]()
         named = [escalation(row.a_id, _times_widened(row)) for row in rows]
+        return self._new(channel, "escalated", named)
+
+    def _undone(self, channel: str) -> list[str]:
+        """Return every undo in doubt that was not told; begun again, it may be in doubt again."""
+        undo = tables.undo.c
+        query = select(undo.call, undo.at).where(undo.state == UndoState.IN_DOUBT.value)
+        with self._store.read() as connection:
+            rows = connection.execute(query.order_by(undo.at, undo.call)).all()
+        return self._new(channel, "in_doubt", [undoing(row.call, row.at) for row in rows])
+
+    def _new(self, channel: str, kind: NoticeKind, named: Sequence[str]) -> list[str]:
+        """Return what of this was not noted for a channel yet."""
+        told = tables.notice.c
+        known = select(told.about).where(
+            told.channel == channel, told.kind == kind, told.about.in_(named)
+        )
+        with self._store.read() as connection:
+            before = set(connection.execute(known).scalars()) if named else set[str]()
         return [about for about in named if about not in before]
 
     def _untold(self, channel: str, kind: NoticeKind, now: datetime) -> list[str]:
@@ -172,6 +196,12 @@ class SqlNotices:
 def escalation(approval: str, times: int) -> str:
     """Return what a notice is about that tells of a request widened for the so-manyeth time."""
     return f"{approval}/{times}"
+
+
+def undoing(call: str, at: datetime) -> str:
+    """Return what a notice is about that tells of an undo, begun at this time, in doubt."""
+    begun = at.replace(tzinfo=UTC) if at.tzinfo is None else at
+    return f"{call}/undo {timestamp(begun)}"
 
 
 def _times_widened(row: Row[Any]) -> int:

@@ -13,11 +13,11 @@ import pytest
 from fastapi.testclient import TestClient
 
 from staid.adapters.notify.signature import Receiver
-from staid.domain.call import CallState
+from staid.domain.call import CallState, UndoState
 from staid.domain.errors import CallInDoubt, CallPending, SettingsInvalid
 from staid.domain.errors.notify import ChannelNotFound, NotDelivered
 from staid.domain.ids import ApprovalId
-from staid.project.deciding import record_decision
+from staid.project.deciding import record_decision, settle_doubt, take_back
 from staid.project.notifying import notices_of, notify_once, send_test
 from staid.project.project import Project
 from staid.project.working import work_once
@@ -311,3 +311,36 @@ def test_the_worker_tells_and_the_list_shows(desk: Desk, endpoint: Any, capsys: 
     body = json.loads(capsys.readouterr().out)
     assert body["channels"][0]["channel"] == "hook"
     assert [(n["about"], n["state"]) for n in body["notices"]] == [(approval, "sent")]
+
+
+def test_an_undo_in_doubt_is_told_with_the_page_where_it_is_settled(
+    desk: Desk, endpoint: Any
+) -> None:
+    """Who took it back, the key to look for, and a link; settled meanwhile it is not told."""
+    project = desk(hook(endpoint))
+
+    @project.guard("cash.pay", effect="write", approvers=["user:lead"], undo=lost)
+    def pay(order_id: str) -> str:
+        """Pay in cash."""
+        return order_id
+
+    for order in ("A1", "A2"):
+        with project.acting("user:ada", agent="crew") as run:
+            pay(order)
+        (record,) = project.calls(run)
+        undone = asyncio.run(take_back(project, record.call.id, "user:lead", None, reason=""))
+        assert undone.state is UndoState.IN_DOUBT
+        if order == "A2":
+            asyncio.run(settle_doubt(project, record.call.id, "user:lead", None, happened=True))
+        notify_once(project)
+    (got,) = endpoint.got
+    told = got.json
+    assert (told["kind"], told["title"]) == ("in_doubt", "Was cash.pay taken back?")
+    assert told["lines"][0].startswith("user:lead took back what cash.pay did for user:ada")
+    assert told["link"] == f"https://staid.example.com/calls/{told['about']}"
+    assert [n.state for n in notices_of(project).all()].count("sent") == 1
+
+
+def lost(_params: object) -> None:
+    """Take back, and lose the answer."""
+    raise OSError

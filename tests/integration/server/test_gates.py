@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from pydantic import BaseModel
+from sqlalchemy import update
 from starlette.testclient import TestClient
 
 import staid
@@ -15,6 +17,7 @@ from staid.project.gate_status import AGES, gate_status
 from staid.project.project import Project
 from staid.server.app import create_app
 from staid.server.auth.sessions import Sessions
+from staid.store import tables
 
 
 class Parcel(BaseModel):
@@ -23,6 +26,7 @@ class Parcel(BaseModel):
     order_id: str
 
 
+MINUTE = timedelta(minutes=1)
 REASON = "the carrier loses parcels"
 
 
@@ -219,3 +223,17 @@ def test_a_tool_that_rests(make_project: Callable[..., Project]) -> None:
     assert "1 failures in a row" in page
     assert "End its rest" in page
     assert "may run" in told(start(lead, "post.send").text)
+
+
+def test_a_call_whose_process_died_is_in_doubt_before_a_sweep(bank: Any) -> None:
+    """While its lease lasts it runs; afterwards it is counted among the doubts, and only there."""
+    bank.ask(bank.signed_in("user:ada"), "post P-1", "desk")
+    now = bank.clock.at
+    for lease, running, doubts in ((now + MINUTE, 1, 0), (now - MINUTE, 0, 1)):
+        executing = {"state": "executing", "lease_until": lease}
+        with bank.project.wiring.store.write() as connection:
+            connection.execute(update(tables.call).values(executing))
+        found = gate_status(bank.project)
+        assert (len(found.running), len(found.in_doubt)) == (running, doubts)
+        tools = [(t.running, t.in_doubt) for t in found.tools if t.running or t.in_doubt]
+        assert tools == [(running, doubts)]
