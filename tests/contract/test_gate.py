@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 from collections.abc import Callable
 from datetime import timedelta
@@ -372,6 +373,28 @@ def test_commits(world: GateWorld) -> None:
 
     assert writes(lambda: world.act(50)) == 2
     assert writes(lambda: world.act(50, "orders.find")) == 1
+
+
+def test_statements(world: GateWorld) -> None:
+    """What each step of an approved write asks of the store: no row is read twice."""
+    statements: list[str] = []
+
+    @event.listens_for(world.store.engine, "before_cursor_execute")
+    def count(*given: object) -> None:  # pyright: ignore[reportUnusedFunction]  # called by SQLAlchemy
+        # Turns at a name are taken on PostgreSQL alone.
+        if not re.search("pg_advisory|FOR UPDATE|SET LOCAL|pg_catalog", str(given[2])):
+            statements.append(str(given[2]))
+
+    def asked(work: Callable[[], object]) -> int:
+        statements.clear()
+        work()
+        return len(statements)
+
+    record = world.propose()
+    assert asked(lambda: world.propose(160)) == 5
+    assert asked(lambda: world.approve(record)) == 7
+    assert asked(lambda: world.execute(record)) == 11
+    assert asked(lambda: world.act(50)) == 9
 
 
 def test_a_look_adds_no_commit(world: GateWorld) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -10,7 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import insert, select, update
 
 from staid.domain.call import CallState, call_digest
 from staid.domain.canonical import Json, canonical
@@ -20,6 +21,7 @@ from staid.domain.errors import (
     ApprovalMismatch,
     ApproverNotAllowed,
     CallMoved,
+    FactAltered,
     ToolUnknown,
 )
 from staid.domain.events import Event, EventKind
@@ -314,6 +316,33 @@ def test_pending_row_set_to_approved(world: GateWorld) -> None:
     with pytest.raises(ApprovalMismatch):
         world.execute(record)
     assert world.effects == []
+
+
+def test_a_decision_inserted_into_the_journal(world: GateWorld) -> None:
+    """Who can write every row, and has no key, gets nothing run by a decision that nobody made."""
+    earlier = world.approved(120)
+    record = world.propose()
+    asked = world.ledger.approval(ApprovalId(record.approval or ""))
+    rows = tables.journal.c
+    with world.store.write() as connection:
+        connection.execute(update(tables.call).values(state="approved"))
+        decided = {"decision": "approve", "decided_by": LEAD.token, "round": 1}
+        connection.execute(update(tables.approval).values(**decided))
+        told = select(tables.journal).where(rows.kind == EventKind.APPROVAL_DECIDED.value)
+        copied = dict(connection.execute(told).mappings().one())
+        last = (
+            connection.execute(select(tables.journal).order_by(rows.seq.desc())).mappings().first()
+        )
+        assert last is not None
+        fact = json.loads(copied["fact"])
+        mine = {"call": record.call.id, "approval": asked.id, "digest": asked.digest}
+        forged = {**fact, **mine, "binding": asked.binding}
+        copied |= {"seq": last["seq"] + 1, "fact": canonical(forged), "prev": last["hash"]}
+        connection.execute(insert(tables.journal).values(**copied))
+    with pytest.raises(FactAltered, match="ST-419"):
+        world.execute(record)
+    assert world.effects == []
+    assert world.execute(earlier).state is CallState.DONE
 
 
 def test_bound_tightened_meanwhile(world: GateWorld) -> None:

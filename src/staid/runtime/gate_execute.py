@@ -59,7 +59,7 @@ class Executions(GateParts):
         if tool is None:
             raise ToolUnknown(tool=asked.tool)
         prepared = prepare(asked.tool, tool, asked.arguments, asked.subject, asked.agent)
-        stopped = await asyncio.to_thread(self._stopped)
+        stopped = await self._stopped_for(tool)
         bounds = still_permits(prepared, stopped, hung(tool.name))
         lease = self._lease()
         try:

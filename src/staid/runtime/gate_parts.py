@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from datetime import timedelta
 from typing import Any, TypeVar
 
+from staid.domain.call import Effect
 from staid.domain.ids import Ids
 from staid.domain.ports import Clock
 from staid.gates.ledger import Lease, Ledger
@@ -54,6 +55,14 @@ class GateParts:
     def _stopped(self) -> frozenset[str]:
         """Return what is stopped as of now; blocks, and raises where nobody can say."""
         return self._ledger.stopped() | self._stopped_elsewhere()
+
+    async def _stopped_for(self, tool: Tool | None) -> frozenset[str]:
+        """Return what is known to be stopped before the ledger asks again in its transaction."""
+        # Where its author's code runs before that.
+        early = tool is not None and (
+            tool.effect is Effect.READ or tool.preview or tool.lookups or tool.fingerprint
+        )
+        return await asyncio.to_thread(self._stopped) if early else self._stopped_elsewhere()
 
     def _lease(self) -> Lease:
         # Of its own for every execution: a fork, or a second try, can never settle for another.

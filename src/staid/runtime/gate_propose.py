@@ -213,14 +213,6 @@ class Proposing(Executions):
         own = tool.demand(prepared.arguments, self._approvers) if tool else Demand()
         return reduce(tightened, terms(prepared, snapshot), own)
 
-    async def _stopped_for(self, tool: Tool | None) -> frozenset[str]:
-        """Return what is known to be stopped before the ledger asks again in its transaction."""
-        # Where its author's code runs before that.
-        early = tool is not None and (
-            tool.effect is Effect.READ or tool.preview or tool.lookups or tool.fingerprint
-        )
-        return await asyncio.to_thread(self._stopped) if early else self._stopped_elsewhere()
-
 
 def _plain_read(prepared: Prepared, ruling: Ruling) -> bool:
     """Whether nothing but the answer depends on it: an allowed read that nothing counts."""

@@ -25,6 +25,7 @@ from staid.store import tables
 from staid.store.subjects import chunks
 
 _APPROVAL_COLUMNS: list[Column[Any]] = [c for c in tables.approval.c if c.name != "call"]
+_NAMED = [column.label(f"a_{column.name}") for column in _APPROVAL_COLUMNS]
 
 
 def calls() -> Select[Any]:
@@ -37,13 +38,14 @@ def calls() -> Select[Any]:
 
 def approvals() -> Select[Any]:
     """Select approvals with their calls; the columns of the approval carry the prefix `a_`."""
-    named = [column.label(f"a_{column.name}") for column in _APPROVAL_COLUMNS]
     call, approval = tables.call, tables.approval
-    return select(call, *named).join_from(approval, call, approval.c.call == call.c.id)
+    return select(call, *_NAMED).join_from(approval, call, approval.c.call == call.c.id)
 
 
 CALLS, APPROVALS = calls(), approvals()
 """Built once: SQLAlchemy costs more to build a statement than SQLite to run it."""
+ASKED = CALLS.add_columns(*_NAMED)
+"""Calls with their requests, where there is one."""
 _JOINED = APPROVALS.where(tables.approval.c.leader.in_(bindparam("some", expanding=True))).order_by(
     tables.approval.c.requested_at, tables.approval.c.id
 )
@@ -126,6 +128,19 @@ def votes(connection: Connection, approvals: Sequence[str]) -> dict[str, tuple[V
             )
             found[row.approval] = (*found.get(row.approval, ()), said)
     return found
+
+
+def vote_values(approval: str, vote: Vote) -> dict[str, object]:
+    """Return the columns of a new vote."""
+    return {
+        "approval": approval,
+        "round": vote.round,
+        "voter": vote.by,
+        "decision": vote.decision,
+        "at": vote.at,
+        "reason": vote.reason,
+        "binding": vote.binding,
+    }
 
 
 def approval_record(row: Row[Any], said: tuple[Vote, ...]) -> ApprovalRecord:

@@ -113,6 +113,10 @@ class Journal:
         hashed = chain.seal_hash(self._key, seq, run, head, prev)
         cursor.execute(self._seal, (seq, run, head, prev, hashed))
 
+    def wrote(self, link: Link) -> bool:
+        """Return whether a fact is as it was appended under the key; says nothing of its place."""
+        return chain.intact(self._key, link)
+
     def rows(self, run: str) -> list[JournalRow]:
         """Return the facts of a run in order, with the content that is still there."""
         with self._store.read() as connection:

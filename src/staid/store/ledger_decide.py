@@ -8,6 +8,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, bindparam, delete, insert, update
 
+from staid.domain.bound import Vote
 from staid.domain.call import (
     ApprovalRecord,
     CallRecord,
@@ -24,11 +25,11 @@ from staid.domain.events import Event
 from staid.domain.ids import ApprovalId, CallId
 from staid.domain.principal import Actor, Principal
 from staid.gates import facts
-from staid.gates.approval import Decision, Move, check_decision, sufficient
+from staid.gates.approval import Decision, Move, check_decision, sufficient, target
 from staid.gates.ledger import Settlement
 from staid.gates.structuring import span
 from staid.gates.undoing import check_person
-from staid.store import reservations, tables
+from staid.store import call_rows, reservations, tables
 from staid.store.ledger_groups import Groups
 from staid.store.ledger_moves import moved_on, settled_values
 from staid.store.reservations import take_turns
@@ -94,8 +95,7 @@ class Decisions(Groups):
             looked_away = self._heal(connection, found, now)
             if not looked_away:
                 self._check(connection, found, said, now, seen)
-                self._say(connection, found, said, now, earlier)
-                return self._approval(connection, approval)
+                return self._say(connection, found, said, now, earlier)
         # Something left the list since anybody can have looked at it; that is kept.
         raise ApprovalMismatch(approval=approval)
 
@@ -127,21 +127,22 @@ class Decisions(Groups):
         said: Said,
         now: datetime,
         earlier: Sequence[Event],
-    ) -> None:
+    ) -> ApprovalRecord:
+        """Record what somebody may say; return the request as it stands then."""
         everything = (found, *found.members)
         self._hold_runs(connection, found.runs)
         if said.decision == "approve":
             self._draw(connection, everything, said.by, now)
-        self._vote(connection, found, said.by, said.decision, said.reason, now)
-        voted = replace(self._approval(connection, found.id), members=found.members)
+        voted = self._vote(connection, found, said, now)
         self._note(connection, found.run, earlier)
         if said.decision == "approve" and not sufficient(voted):
             event = facts.voted(voted, now, said.actor, said.reason)
             self._note(connection, found.run, [event])
-            return
-        for each in everything:
-            event = self._conclude(connection, each, said, now)
-            self._note(connection, each.run, [event])
+            return voted
+        decided, *members = [
+            self._conclude(connection, each, said, now) for each in (voted, *found.members)
+        ]
+        return replace(decided, members=tuple(members))
 
     def _draw(
         self,
@@ -151,8 +152,7 @@ class Decisions(Groups):
         now: datetime,
     ) -> None:
         """Draw what an approver may approve within a window; raise where that is not enough."""
-        approvals = {each.call.id: each.id for each in everything}
-        planned = reservations.planned(connection, approvals, approver.token)
+        planned = {e.call.id: reservations.planned(e.draws, approver.token) for e in everything}
         draws = [draw for each in planned.values() for draw in each]
         held = reservations.look(self._store, connection, draws, now, self._journal.alias)
         for slot, before in held.items():
@@ -173,24 +173,19 @@ class Decisions(Groups):
         self,
         connection: Connection,
         found: ApprovalRecord,
-        approver: Principal,
-        decision: Decision,
-        reason: str,
+        said: Said,
         now: datetime,
-    ) -> None:
-        mine = {"wanted": found.id, "in_round": found.round, "by": approver.token}
-        # Whoever approved may still say no; the journal keeps both.
-        connection.execute(_UNSAID, mine)
-        values = {
-            "approval": found.id,
-            "round": found.round,
-            "voter": approver.token,
-            "decision": decision,
-            "at": now,
-            "reason": reason,
-            "binding": found.binding,
-        }
-        connection.execute(_SAID, values)
+    ) -> ApprovalRecord:
+        """Put this vote in the place of the person's earlier one; return the request with it."""
+        mine = found.round, said.by.token
+        others = tuple(vote for vote in found.votes if (vote.round, vote.by) != mine)
+        if others != found.votes:
+            # Whoever approved may still say no; the journal keeps both.
+            values = {"wanted": found.id, "in_round": found.round, "by": said.by.token}
+            connection.execute(_UNSAID, values)
+        vote = Vote(*mine, said.decision, now, said.reason, found.binding)
+        connection.execute(_SAID, call_rows.vote_values(found.id, vote))
+        return replace(found, votes=(*others, vote))
 
     def _conclude(
         self,
@@ -198,7 +193,8 @@ class Decisions(Groups):
         found: ApprovalRecord,
         said: Said,
         now: datetime,
-    ) -> Event:
+    ) -> ApprovalRecord:
+        """Move the call of a request and note the decision; return the request as decided."""
         happened = _DECIDED[said.decision]
         if not self._move(connection, found.call.id, happened):
             check_decision(self._approval(connection, found.id), said.by, now)
@@ -212,7 +208,16 @@ class Decisions(Groups):
         }
         connection.execute(_CONCLUDED, values)
         reservations.end(connection, found.call.id, happened, now)
-        return facts.decided(found, said.decision, now, said.actor, said.reason)
+        event = facts.decided(found, said.decision, now, said.actor, said.reason)
+        self._note(connection, found.run, [event])
+        return replace(
+            found,
+            state=target(happened),
+            decision=said.decision,
+            decided_by=said.by.token,
+            decided_at=now,
+            reason=said.reason,
+        )
 
     def resolve(
         self,
@@ -231,7 +236,7 @@ class Decisions(Groups):
             check_person(found, approval, by, approvers)
             unknown = tables.call.c.state == CallState.IN_DOUBT.value
             values = settled_values(settlement, now)
-            if not self._move(connection, call, settlement.move, where=unknown, **values):
+            if not self._move(connection, call, settlement.move, unknown, **values):
                 raise moved_on(self._get(connection, call), CallState.IN_DOUBT)
             reservations.end(connection, call, settlement.move, now)
             record = self._get(connection, call)

@@ -89,7 +89,7 @@ class Edits(Proposals):
     ) -> None:
         waits = tables.call.c.state == CallState.PENDING.value
         values = {"error": TOLD, "settled_at": now, "replaced_by": proposal.call.id}
-        if not self._move(connection, found.call.id, Move.REVOKE, where=waits, **values):
+        if not self._move(connection, found.call.id, Move.REVOKE, waits, **values):
             raise moved_on(self._get(connection, found.call.id), CallState.PENDING)
         reservations.end(connection, found.call.id, Move.REVOKE, now)
         approval = tables.approval

@@ -28,10 +28,10 @@ from staid.gates.breaker import Breaker
 from staid.gates.ledger import Lease, Settlement
 from staid.store import call_rows, circuits, reservations, stops, tables
 from staid.store.ledger_groups import Groups
-from staid.store.ledger_moves import Said, moved_on, settled_facts, settled_values
+from staid.store.ledger_moves import Said, leased, moved_on, settled_facts, settled_values
 
 _HELD = select(tables.call.c.id).where(tables.call.c.id == bindparam("wanted")).with_for_update()
-_DIGEST = select(tables.call.c.digest).where(tables.call.c.id == bindparam("wanted"))
+_MINE = tables.call.c.executor == bindparam("mine")
 
 
 class Executions(Groups):
@@ -56,26 +56,29 @@ class Executions(Groups):
         with self._store.write(durable=True) as connection:
             now = self._clock.now()
             self._hold(connection, call)
-            record = self._get(connection, call)
+            record, found, kept = self._requested(connection, call)
             if record.state is not CallState.APPROVED:
                 raise moved_on(record, CallState.APPROVED)
             stops.check(self._store, connection, record.call.tool)
-            found = self._approval(connection, record.approval) if record.approval else None
-            said = self._check_bound(connection, record, found, digest)
+            said = self._check_bound(connection, record, found, {digest, kept})
             if found is None and said.policy != policy:
                 raise RulingOutdated(call=call)
             if found is not None and (changed := _changed(found, reading or Reading())):
                 event = self._reconsider(connection, changed, now)
+                record = self._get(connection, call)
             else:
                 if breaker is not None:
                     circuits.enter(self._store, connection, record.call, breaker, now)
                 event = self._take(connection, record.call, lease, now)
+                record = leased(record, lease, now)
             self._note(connection, record.call.run, [*earlier, event])
-            return self._get(connection, call)
+        return record
 
     def _hold(self, connection: Connection, call: CallId) -> None:
         """Wait until nobody else moves this call, and let nobody until the commit."""
-        connection.execute(_HELD, {"wanted": call})
+        # SQLite has one writer at a time already.
+        if self._store.dialect == "postgresql":
+            connection.execute(_HELD, {"wanted": call})
 
     def _take(self, connection: Connection, call: ToolCall, lease: Lease, now: datetime) -> Event:
         until = now + lease.length
@@ -113,17 +116,21 @@ class Executions(Groups):
         connection: Connection,
         record: CallRecord,
         approval: ApprovalRecord | None,
-        digest: str,
+        digests: set[str],
     ) -> Said:
-        """Return what the journal says; raise unless that, shown and approved, is what will run."""
+        """Return what the journal says; raise unless that, shown and approved, is what will run.
+
+        `digests` are that of what will run, and the one that is stored.
+        """
         # The journal cannot be rewritten without its key: it says what was allowed or approved, of
         # whom it was asked, and that nobody claimed it yet, whatever was done to the ledger's rows.
         said = self._said(connection, record.call)
-        kept = connection.execute(_DIGEST, {"wanted": record.call.id}).scalar_one()
-        stored = {record.call.digest, kept}
-        same = stored | said.digests == {digest} and not said.claims
+        digests = digests | said.digests | {record.call.digest}
         if approval is not None:
-            same &= (approval.digest, approval.decision) == (digest, "approve")
+            digests.add(approval.digest)
+        same = len(digests) == 1 and not said.claims
+        if approval is not None:
+            same &= approval.decision == "approve"
             same &= said.by == self._journal.alias(approval.decided_by or "")
         allowed = said.consent in {"allow", "approve"}
         if not (same and allowed and self._as_asked(said, approval)):
@@ -162,11 +169,11 @@ class Executions(Groups):
         """Record how an execution ended, also a late one; raises `CallMoved`."""
         with self._store.write(durable=False) as connection:
             now = self._clock.now()
-            mine = tables.call.c.executor == executor
             if unclaimed:
                 self._move(connection, call, Move.CLAIM, executor=executor)
+            values = settled_values(settlement, now)
             moved = self._move(
-                connection, call, settlement.move, where=mine, **settled_values(settlement, now)
+                connection, call, settlement.move, _MINE, {"mine": executor}, **values
             )
             record = self._get(connection, call)
             if settlement.ended is not None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Update, bindparam, select, update
@@ -21,17 +22,20 @@ from staid.domain.canonical import canonical
 from staid.domain.errors import (
     ApprovalMismatch,
     CallMoved,
+    FactAltered,
 )
 from staid.domain.events import Event, EventKind
 from staid.domain.ids import Ids
 from staid.domain.ports import Clock
 from staid.gates import facts
 from staid.gates.approval import Move, sources, target, terms_digest
-from staid.gates.ledger import Settlement
+from staid.gates.ledger import Lease, Settlement
 from staid.store import tables
 from staid.store.engine import Store
 from staid.store.journal import Journal
 from staid.store.ledger_rows import LedgerRows
+from staid.store.verifying import columns
+from staid.tracing.chain import Link
 
 _WITNESSES = [
     EventKind.CALL_PROPOSED.value,
@@ -44,7 +48,7 @@ _WITNESSES = [
 ]
 
 _WITNESSED = (
-    select(tables.journal.c.kind, tables.journal.c.fact, tables.journal.c.actor)
+    select(*columns(tables.journal, Link))
     .where(tables.journal.c.run == bindparam("wanted"), tables.journal.c.kind.in_(_WITNESSES))
     .order_by(tables.journal.c.seq)
 )
@@ -52,12 +56,15 @@ _STATE = select(tables.run.c.state).where(tables.run.c.id == bindparam("wanted")
 
 
 @lru_cache(maxsize=256)
-def _moving(happened: Move, names: tuple[str, ...]) -> Update:
+def _moving(
+    happened: Move, names: tuple[str, ...], where: ColumnElement[bool] | None = None
+) -> Update:
     """Return the compare-and-set of a move that also sets these columns, each as `new_NAME`."""
     table = tables.call
     expected = [state.value for state in sources(happened)]
     values = {name: bindparam(f"new_{name}", type_=table.c[name].type) for name in names}
     moved = update(table).where(table.c.id == bindparam("wanted"), table.c.state.in_(expected))
+    moved = moved if where is None else moved.where(where)
     return moved.values(state=target(happened).value, **values)
 
 
@@ -117,16 +124,18 @@ class LedgerMoves(LedgerRows):
         connection: Connection,
         call: str,
         happened: Move,
-        *,
         where: ColumnElement[bool] | None = None,
+        given: Mapping[str, object] = MappingProxyType({}),
+        /,
         **values: object,
     ) -> bool:
-        """Compare and set: True for exactly one of any number of processes that try."""
-        statement = _moving(happened, tuple(values))
-        if where is not None:
-            statement = statement.where(where)
-        given = {"wanted": call, **{f"new_{name}": value for name, value in values.items()}}
-        return connection.execute(statement, given).rowcount == 1
+        """Compare and set: True for exactly one of any number of processes that try.
+
+        `where` is built once, for a statement is kept for each; `given` is what it binds.
+        """
+        statement = _moving(happened, tuple(values), where)
+        new = {f"new_{name}": value for name, value in values.items()}
+        return connection.execute(statement, {"wanted": call, **given, **new}).rowcount == 1
 
     def _note(self, connection: Connection, run: str, events: Sequence[Event]) -> None:
         self._journal.append(connection, run, events)
@@ -135,11 +144,14 @@ class LedgerMoves(LedgerRows):
             self._journal.seal(connection, run)
 
     def _said(self, connection: Connection, call: ToolCall) -> Said:
-        """Return everything the journal says about what a call is."""
+        """Return everything the journal says about what a call is; raise on a forged fact."""
         said = Said()
         for row in connection.execute(_WITNESSED, {"wanted": call.run}):
             fact = json.loads(row.fact)
             if fact.get("call") == call.id:
+                # Whoever can write rows but has no key can neither put one here nor change one.
+                if not self._journal.wrote(Link(*row)):
+                    raise FactAltered(call=call.id, run=row.run, seq=row.seq)
                 said.hear(EventKind(row.kind), fact, json.loads(row.actor)["name"])
         return said
 
@@ -170,6 +182,16 @@ class LedgerMoves(LedgerRows):
 def moved_on(record: CallRecord, expected: CallState) -> CallMoved:
     """Return the error for a call that is not where it was expected."""
     return CallMoved(call=record.call.id, found=record.state.value, expected=expected.value)
+
+
+def leased(record: CallRecord, lease: Lease, now: datetime) -> CallRecord:
+    """Return a call as its executor holds it."""
+    return replace(
+        record,
+        state=CallState.EXECUTING,
+        executor=lease.executor,
+        lease_until=now + lease.length,
+    )
 
 
 def settled_values(settlement: Settlement, now: datetime) -> dict[str, object]:

@@ -34,7 +34,7 @@ from staid.gates.policy import Snapshot
 from staid.gates.structuring import PREFIX, counted, wanted
 from staid.store import call_rows, circuits, reservations, stops, tables
 from staid.store.ledger_groups import Groups, raised
-from staid.store.ledger_moves import settled_facts
+from staid.store.ledger_moves import leased, settled_facts
 from staid.store.reservations import take_turns
 
 
@@ -96,7 +96,7 @@ class Proposals(Groups):
         if record.state is CallState.APPROVED and seen.circuit is not None and seen.circuit.trial:
             circuits.take(connection, call.tool, call.id, now)
         if record.state is CallState.APPROVED and lease is not None:
-            record = _leased(record, lease, now)
+            record = leased(record, lease, now)
         if taken is not None:
             editor = taken.edit.editor.token
             record = replace(record, replaces=taken.approval.call.id, edited_by=editor)
@@ -247,15 +247,6 @@ def _proposed_facts(
         facts.ruled(call, record.ruling, now, label, seen.as_json()),
         *requested,
     ]
-
-
-def _leased(record: CallRecord, lease: Lease, now: datetime) -> CallRecord:
-    return replace(
-        record,
-        state=CallState.EXECUTING,
-        executor=lease.executor,
-        lease_until=now + lease.length,
-    )
 
 
 def _upstream(proposal: Proposal, record: CallRecord) -> frozenset[str]:

@@ -16,6 +16,7 @@ from staid.store.engine import Store
 _OPEN = (CallState.PENDING, CallState.APPROVED, CallState.EXECUTING, CallState.IN_DOUBT)
 
 _BY_ID = call_rows.CALLS.where(tables.call.c.id == bindparam("wanted"))
+_ASKED = call_rows.ASKED.where(tables.call.c.id == bindparam("wanted"))
 _BY_KEY = call_rows.CALLS.where(tables.call.c.key == bindparam("wanted"))
 _APPROVAL = call_rows.APPROVALS.where(tables.approval.c.id == bindparam("wanted"))
 
@@ -108,6 +109,16 @@ class LedgerRows:
         if row is None:
             raise CallNotFound(call=call)
         return call_rows.call_record(row)
+
+    def _requested(
+        self, connection: Connection, call: str
+    ) -> tuple[CallRecord, ApprovalRecord | None, str]:
+        """Return a call, its request without votes and members, and the digest that is stored."""
+        row = connection.execute(_ASKED, {"wanted": call}).first()
+        if row is None:
+            raise CallNotFound(call=call)
+        record = call_rows.call_record(row)
+        return record, call_rows.approval_record(row, ()) if record.approval else None, row.digest
 
     def _by_key(self, connection: Connection, key: str) -> CallRecord | None:
         row = connection.execute(_BY_KEY, {"wanted": key}).first()

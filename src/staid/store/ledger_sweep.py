@@ -54,7 +54,7 @@ class Sweeps(Groups, Undoing):
         # Asked again in the WHERE: a heartbeat may have arrived since.
         silent = tables.call.c.lease_until < now
         with self._store.write() as connection:
-            if not self._move(connection, call, Move.DOUBT, where=silent):
+            if not self._move(connection, call, Move.DOUBT, silent):
                 return None
             record = self._get(connection, call)
             tool = record.call.tool

@@ -11,7 +11,6 @@ from decimal import Decimal
 from sqlalchemy import Connection, bindparam, case, delete, func, insert, select, update
 
 from staid.domain.canonical import canonical
-from staid.domain.ids import ApprovalId, CallId
 from staid.gates.approval import Move
 from staid.gates.budget import APPROVER, Draw, Slot, Totals
 from staid.store import tables
@@ -41,7 +40,6 @@ _ENDED = (
     .values(state=bindparam("after"), at=_LATER)
 )
 _RESERVED = insert(tables.reservation)
-_PLANNED = select(tables.approval.c.draws).where(tables.approval.c.id == bindparam("wanted"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,18 +128,12 @@ def plan(draws: Sequence[Draw]) -> str | None:
     return canonical(told) if told else None
 
 
-def planned(
-    connection: Connection, approvals: Mapping[CallId, ApprovalId], key: str
-) -> dict[CallId, tuple[Draw, ...]]:
-    """Return call -> what the holder of this key draws by approving it; `approvals` by call."""
-    found: dict[CallId, tuple[Draw, ...]] = {}
-    for call, approval in approvals.items():
-        text = connection.execute(_PLANNED, {"wanted": approval}).scalar()
-        found[call] = tuple(
-            Draw(budget, key, Decimal(amount), Decimal(limit), timedelta(seconds=seconds))
-            for budget, amount, limit, seconds in json.loads(text or "[]")
-        )
-    return found
+def planned(text: str | None, key: str) -> tuple[Draw, ...]:
+    """Return what the holder of this key draws by approving a request that has this `plan`."""
+    return tuple(
+        Draw(budget, key, Decimal(amount), Decimal(limit), timedelta(seconds=seconds))
+        for budget, amount, limit, seconds in json.loads(text or "[]")
+    )
 
 
 def withdraw(connection: Connection, calls: Sequence[str]) -> None:

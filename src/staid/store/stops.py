@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, func, insert, or_, select, update
 
 from staid.domain.call import CallRecord, CallState
 from staid.domain.canonical import Json
@@ -169,8 +169,7 @@ def check(store: Store, connection: Connection, tool: str) -> None:
     For the transaction that takes the right to execute.
     """
     share(store, connection)
-    query = _in_force().where(tables.stop.c.tool.in_([tool, EVERY_TOOL]))
-    found = connection.execute(query.limit(1)).first()
+    found = connection.execute(_REASON, {"tool": tool}).first()
     if found is not None:
         raise ToolStopped(tool=tool, reason=found.reason, rule="kill_switch")
 
@@ -194,6 +193,12 @@ def _in_force() -> Any:  # noqa: ANN401 - a selection of whole rows
 
 
 _NAMES = select(tables.stop.c.tool).where(tables.stop.c.started_at.is_(None))
+_REASON = (
+    select(tables.stop.c.reason)
+    .where(tables.stop.c.started_at.is_(None))
+    .where(or_(tables.stop.c.tool == bindparam("tool"), tables.stop.c.tool == EVERY_TOOL))
+    .limit(1)
+)
 
 
 def _stop(row: Row[Any], known: Mapping[str, str]) -> Stop:

@@ -72,9 +72,10 @@ def bind(key: bytes, fact: Bound) -> str:
     return keyed(key, fact)
 
 
-def _hash(key: bytes, row: Link) -> str:
+def intact(key: bytes, row: Link) -> bool:
+    """Return whether a fact's own hash is that of what the row holds."""
     bound = (row.run, row.seq, row.kind, row.at, row.actor, row.fact, row.content, row.prev)
-    return keyed(key, bound)
+    return bind(key, bound) == row.hash
 
 
 def content_id(key: bytes, subject: str, label: str, body: str) -> str:
@@ -116,7 +117,7 @@ def verify_run(key: bytes, rows: Iterable[Link]) -> Iterator[Finding]:
             yield Finding(row.run, expected, f"fact {expected} is missing")
         elif row.prev != prev:
             yield Finding(row.run, row.seq, "does not follow the fact before it")
-        if _hash(key, row) != row.hash:
+        if not intact(key, row):
             yield Finding(row.run, row.seq, f"the fact {row.kind} was altered")
         prev, expected = row.hash, row.seq + 1
 

@@ -69,6 +69,14 @@ class ApprovalMismatch(StaidError):
     exit_code = 1
 
 
+class FactAltered(StaidError):
+    """Fact {seq} of {run} is not as it was recorded, and the call {call} rests on it."""
+
+    code = "ST-419"
+    hint = "Nothing was executed. Somebody wrote to the database; see where: staid doctor"
+    exit_code = 1
+
+
 class ApproverNotAllowed(StaidError):
     """{approver} may not decide {approval}: {detail}"""
 
