@@ -114,7 +114,12 @@ def receipts(
 
     `sent` was accepted; `confirmed` was read back whole. Example: staid export receipts --run RUN
     """
-    outbox = output.project().wiring.outbox
+    wiring = output.project().wiring
+    if sink is not None and not wiring.outbox.rows(sink=sink, limit=1):
+        _known(sink)  # what went to a sink that is configured no more can still be proved
+    if run is not None:
+        wiring.records.run(run)
+    outbox = wiring.outbox
     states: tuple[State, ...] = (state,) if state else ()
     rows = outbox.rows(sink=sink, run=run, states=states, limit=limit)
     output.emit({"receipts": [_row_json(row) for row in rows]}, lambda: _row_lines(rows))

@@ -13,7 +13,7 @@ import typer
 from staid.cli import output
 from staid.cli.readers import note_reading
 from staid.domain.canonical import plain
-from staid.domain.errors.privacy import TargetExists
+from staid.domain.errors.privacy import TargetExists, TargetUnwritable
 from staid.project import privacy
 
 _NAME = "subject.json"
@@ -53,12 +53,21 @@ def _list(value: Any) -> Sequence[Any]:  # noqa: ANN401 - a part of a document
 
 def _written(out: Path, text: str) -> Path:
     path = out / _NAME if out.is_dir() else out
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TargetUnwritable(path=path, detail=error.strerror) from error
     try:
         # Personal data: for whoever runs the command, and nobody else on the machine.
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError as error:
         raise TargetExists(path=path) from error
-    with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
-        file.write(f"{text}\n")
+    except OSError as error:
+        raise TargetUnwritable(path=path, detail=error.strerror) from error
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(f"{text}\n")
+    except OSError as error:  # a full disk: half a document must not pass for everything
+        path.unlink()
+        raise TargetUnwritable(path=path, detail=error.strerror) from error
     return path

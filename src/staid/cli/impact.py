@@ -74,14 +74,14 @@ def _lines(suspect: Suspect, found: Impact) -> list[str]:
         f"{found.runs} runs of {len(found.principals)} principals used the {suspect.kind} "
         f"{suspect.name}: {outcomes}."
     )
-    head = ("run", "outcome", "asker", "version", "started")
+    head = ("run", "outcome", "asker", "version", "started (UTC)")
     rows = [
         (
             each.run.run,
             each.run.outcome or each.run.state,
             each.run.asker,
             ",".join(version[:8] for version in each.versions) or "-",
-            f"{each.run.started_at:%Y-%m-%d %H:%M} UTC",
+            f"{each.run.started_at:%Y-%m-%d %H:%M}",
         )
         for each in found.newest
     ]

@@ -83,7 +83,8 @@ def _check(run: str | None, *, all_: bool, since: str | None, now: dict[str, str
         raise UsageInvalid(detail="--since goes with --all", hint="staid replay --help")
     for name, given in now.items():
         if given not in {None, "now"}:
-            detail = f"--{name} takes now, not {given}"
+            takes = "now or a policy file that is there" if name == "policy" else "now"
+            detail = f"--{name} takes {takes}, not {given}"
             raise UsageInvalid(detail=detail, hint=f"staid replay RUN --{name} now")
 
 
@@ -100,7 +101,13 @@ def _instructions(named: str) -> tuple[str, str]:
     """Return name and text of a file, or of a version that was used before."""
     path = Path(named)
     if path.is_file():
-        return named, path.read_text("utf-8")
+        try:
+            return named, path.read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageInvalid(
+                detail=f"the instructions in {named} cannot be read as UTF-8 text",
+                hint="Save them as UTF-8, readable for you; or name a version: NAME@VERSION.",
+            ) from error
     found = output.project().wiring.prompts.find(named)
     return found.name, found.text
 

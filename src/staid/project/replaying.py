@@ -26,7 +26,7 @@ from staid.project.policy_trial import candidate
 from staid.runtime.imported import IMPORTED, events_of, turn_of
 from staid.runtime.replay.compare import Divergence, first_divergence
 from staid.runtime.replay.gate import Bounds, Ruled, without_handlers
-from staid.runtime.replay.play import Change, Played, play
+from staid.runtime.replay.play import Change, Played, names_of, play
 from staid.runtime.replay.record import GIVEN, PastCall, Recorded, read
 from staid.runtime.replay.requests import unaccounted
 from staid.store.past_calls import past_uses
@@ -141,19 +141,32 @@ class Replays:
         self._wanted = wanted
         if wanted.prompt is not None and wanted.model is None:
             raise ReplayImpossible(
-                run="",
+                run="a record",
                 detail="a recorded response answers the recorded prompt, not another one",
                 hint="Name the model that is to answer, for example --model quote.",
             )
+        self._met: set[str] = set()
+        """What is to be left out or stopped and occurs in a run that was played."""
 
     async def one(self, run: str) -> Replayed:
-        """Play one run. Raises `RunNotFound`, `RecordErased`, `RecordIncomplete`."""
+        """Play one run.
+
+        Raises `RunNotFound`, `RecordErased`, `RecordIncomplete`, and `ReplayImpossible` where the
+        run has nothing of what is to be left out or stopped: a name that is written wrongly must
+        not read as "it would have changed nothing".
+        """
+        replayed = await self._play(run)
+        self._all_met(f"the run {run}")
+        return replayed
+
+    async def _play(self, run: str) -> Replayed:
         records = self._project.wiring.records
         record = records.run(run)
         rows = records.rows(run)
         if record.state == IMPORTED:
             return self._imported(record, rows)
         recorded = read(run, rows)
+        self._meet(recorded)
         played = await play(
             recorded,
             self._change(recorded),
@@ -175,7 +188,7 @@ class Replays:
                 continue
             summary.runs += 1
             try:
-                replayed = await self.one(record.run)
+                replayed = await self._play(record.run)
             except (RecordErased, RecordIncomplete, ReplayImpossible) as error:
                 summary.cannot.append((record.run, error.message))
             else:
@@ -185,14 +198,35 @@ class Replays:
                 else:
                     summary.changed.append(replayed)
             advance(summary.runs)
+        if summary.runs > len(summary.cannot):
+            self._all_met("these runs")
         return summary
+
+    def _meet(self, recorded: Recorded) -> None:
+        for retrieval in recorded.retrievals if self._wanted.without else ():
+            for passage in retrieval.passages:
+                self._met |= names_of(passage)
+
+    def _all_met(self, runs: str) -> None:
+        wanted = self._wanted
+        unmet = set() if wanted.index else wanted.without - self._met
+        if unmet:
+            found = f"no passage or document {', '.join(sorted(unmet))} was found in it"
+            hint = "`staid runs show RUN` and `staid why RUN` name what was found."
+            raise ReplayImpossible(run=runs, detail=found, hint=hint)
+        strange = wanted.deny - set(self._project.tools)
+        if strange and not strange <= {use.record.call.tool for use in self._uses}:
+            detail = f"there is no tool {', '.join(sorted(strange))}, now or in the record"
+            raise ReplayImpossible(run=runs, detail=detail, hint="staid gates check")
 
     # --- an imported run --------------------------------------------------------------------
 
     def _imported(self, record: RunRecord, rows: Sequence[JournalRow]) -> Replayed:
         if not self._wanted.rulings_alone:
             detail = "another system carried it out, so that only its rulings can be asked again"
-            raise ReplayImpossible(run=record.run, detail=detail, hint="--policy now, --deny TOOL")
+            raise ReplayImpossible(
+                run=f"the run {record.run}", detail=detail, hint="--policy now, --deny TOOL"
+            )
         for row in rows:
             if row.content is not None and row.body is None:
                 raise RecordErased(run=record.run, seq=row.seq, kind=row.kind.value)

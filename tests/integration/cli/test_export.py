@@ -78,6 +78,8 @@ def test_what_is_wrong_is_said(ready: Run, folder: Path) -> None:
     assert "no sinks" in ready("export", "status", json=False).out
     assert "no sinks" in ready("export", "run", json=False).out
     assert "Nothing was due" in ready("export", "receipts", json=False).out
+    assert ready("export", "receipts", "--run", "run_none").error["code"] == "ST-306"
+    assert ready("export", "receipts", "elsewhere").error["code"] == "ST-545"
     for words in (("run", "x"), ("retry", "x"), ("backfill", "x")):
         said = ready("export", *words)
         assert (said.code, said.error["code"]) == (2, "ST-545")

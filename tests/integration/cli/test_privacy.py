@@ -225,6 +225,26 @@ def test_a_teammate_gets_what_they_did_and_not_what_was_asked(ready: Run) -> Non
     assert "user:ada" not in json.dumps(found)
 
 
+def test_an_export_that_cannot_be_written_leaves_nothing(
+    ready: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A place below a file, and a disk that is full, are told; no half document stays."""
+    (folder / "file").write_text("mine")
+    for place in ("file/ada.json", "/dev/full/ada.json"):
+        said = ready("export", "subject", "user:ada", "--out", place)
+        assert (said.code, said.error["code"]) == (5, "ST-542")
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as disk:
+        disk.setattr("staid.cli.export_subject.os.fdopen", full)
+        said = ready("export", "subject", "user:ada", "--out", "ada.json")
+    assert (said.code, said.error["code"]) == (5, "ST-542")
+    assert "No space left" in said.error["message"]
+    assert not (folder / "ada.json").exists()
+
+
 def test_an_export_overwrites_nothing(ready: Run, folder: Path) -> None:
     """An existing file is left alone, a folder gets a file of its own, once."""
     (folder / "there.json").write_text("mine")

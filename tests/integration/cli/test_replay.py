@@ -73,8 +73,9 @@ def test_all_runs_in_one_summary(ready: Run) -> None:
     assert ready("replay", "--all", "--since", "2100-01-01").body["runs"] == 0
 
 
-def test_misuse_is_told(ready: Run) -> None:
-    """What cannot be asked is exit 2 with a next step."""
+def test_misuse_is_told(ready: Run, folder: Path) -> None:
+    """What cannot be asked is exit 2 with a next step; a name that is nowhere changes nothing."""
+    (folder / "odd.md").write_bytes(b"\xff\xfe instructions")
     run = asked(ready)
     for words in (
         (),
@@ -84,6 +85,11 @@ def test_misuse_is_told(ready: Run) -> None:
         (run, "--policy", "later"),
         (run, "--index", "then"),
         (run, "--prompt", "none.md"),
+        (run, "--prompt", "odd.md"),
+        (run, "--without", "refund.md"),
+        ("--all", "--without", "refund.md"),
+        (run, "--deny", "refund.isue"),
+        ("--all", "--deny", "refund.isue"),
     ):
         said = ready("replay", *words)
         assert said.code == 2, words

@@ -93,6 +93,7 @@ from staid.domain.errors.privacy import (
     SubjectHeld,
     SubjectMalformed,
     TargetExists,
+    TargetUnwritable,
 )
 from staid.domain.errors.project import (
     EntryInvalid,
@@ -233,6 +234,7 @@ __all__ = [
     "SubjectHeld",
     "SubjectMalformed",
     "TargetExists",
+    "TargetUnwritable",
     "TextWithoutWords",
     "TimesReversed",
     "ToolInvalid",

@@ -61,3 +61,11 @@ class TargetExists(StaidError):
     code = "ST-541"
     hint = "Name a file that does not exist yet, or an empty folder."
     exit_code = 2
+
+
+class TargetUnwritable(StaidError):
+    """{path} cannot be written: {detail}"""
+
+    code = "ST-542"
+    hint = "Name a place that has room and that you may write to: --out FILE."
+    exit_code = 5

@@ -46,7 +46,7 @@ class PromptNotFound(StaidError):
 
 
 class ReplayImpossible(StaidError):
-    """This cannot be asked of the run {run}: {detail}"""
+    """This cannot be asked of {run}: {detail}"""
 
     code = "ST-570"
     hint = "staid replay --help"

@@ -128,8 +128,13 @@ class _Index:
         return replace(found, passages=passages)
 
     def _kept(self, passage: Passage) -> Passage:
-        names = {passage.chunk, passage.document, f"{passage.source}/{passage.document}"}
-        return replace(passage, vetted=False) if names & self.change.without else passage
+        left_out = names_of(passage) & self.change.without
+        return replace(passage, vetted=False) if left_out else passage
+
+
+def names_of(passage: Passage) -> set[str]:
+    """Return every name by which a passage may be left out."""
+    return {passage.chunk, passage.document, f"{passage.source}/{passage.document}"}
 
 
 @dataclass(slots=True)
