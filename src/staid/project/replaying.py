@@ -209,7 +209,7 @@ class Replays:
 
     def _all_met(self, runs: str) -> None:
         wanted = self._wanted
-        unmet = set() if wanted.index else wanted.without - self._met
+        unmet: frozenset[str] = frozenset() if wanted.index else wanted.without - self._met
         if unmet:
             found = f"no passage or document {', '.join(sorted(unmet))} was found in it"
             hint = "`staid runs show RUN` and `staid why RUN` name what was found."
