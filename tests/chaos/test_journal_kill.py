@@ -14,6 +14,7 @@ import pytest
 from staid.project.project import Project
 from staid.runtime.released import outcome_of
 from staid.testing.embedder import HashingEmbedder
+from staid.testing.load import AGENT, SCRIPT
 
 pytestmark = pytest.mark.chaos
 
@@ -32,40 +33,6 @@ file = "directory.yaml"
 signal = "similarity"
 floor = 0.35
 floor_reason = "the hashing embedder of the tests knows no meaning"
-"""
-AGENT = '''
-import os
-from decimal import Decimal
-from pathlib import Path
-
-from pydantic import BaseModel
-
-import staid
-
-project = staid.Project()
-EFFECTS = str(Path(__file__).parent / "effects.txt")
-
-
-class Refund(BaseModel):
-    order_id: str
-    amount: Decimal
-
-
-@project.tool("refund.issue", effect="write", result="Refunded {amount} for order {order_id}.",
-              requires_approval=lambda p: p.amount > 100)
-def issue_refund(p: Refund) -> dict[str, str]:
-    """Refund an order."""
-    file = os.open(EFFECTS, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    os.write(file, f"{p.order_id}\\n".encode())
-    os.close(file)
-    return {"id": "r"}
-'''
-SCRIPT = """
-- when: "refund (?P<amount>[0-9]+) for order (?P<order>[A-Z0-9-]+)"
-  steps:
-    - calls:
-        - {tool: refund.issue, arguments: {order_id: "{order}", amount: "{amount}"}}
-    - text: ""
 """
 KILLER = """
 import json, os, signal, sys
