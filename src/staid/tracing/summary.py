@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from staid.domain.canonical import canonical
 from staid.domain.events import EventKind, JournalRow
@@ -76,9 +77,16 @@ def _asked(record: Record) -> Sentence | None:
         text = f"On {day} {started.actor.name} acted through {fact['agent']}, which runs elsewhere."
         return Sentence(text, (started,))
     question = short(str(body_of(started).get("question", "(erased)")), LONGEST)
-    origin = f" Imported from {fact.get('origin')}." if fact.get("imported") else ""
+    origin = f" {_imported(fact)}" if fact.get("imported") else ""
     asked = f"On {day} {started.actor.name} asked the agent {fact['agent']}: “{question}”"
     return Sentence(f"{asked}{origin}", (started,))
+
+
+def _imported(fact: Mapping[str, Any]) -> str:
+    given: Mapping[str, Any] = fact.get("origin") or {}
+    places = [f"{name} {given[name]}" for name in ("line", "turn") if name in given]
+    where = ", ".join([str(given.get("file", "another system")), *places])
+    return f"Imported from {where}: another system carried it out."
 
 
 def _found(record: Record) -> Sentence | None:
@@ -178,6 +186,9 @@ def _drafted(record: Record, returned: Sequence[JournalRow]) -> Iterator[str]:
 def _nothing_checked(record: Record, last: JournalRow) -> str:
     if last.fact.get("characters") == 0:
         return "wrote no draft"
+    started = record.last(EventKind.RUN_STARTED)
+    if started is not None and started.fact.get("imported"):
+        return "wrote what was said"  # nobody held it against evidence, and it was used
     compared = record.last(EventKind.FLOOR_COMPARED)
     if compared is not None and not record.silent(compared) and not compared.fact.get("evidence"):
         return "wrote a draft that had nothing to rest on and was not used"

@@ -18,6 +18,7 @@ from staid.project.importing import Imported, Wanted, import_conversations
 from staid.project.project import Project
 from staid.project.replaying import Replays
 from staid.project.replaying import Wanted as Otherwise
+from staid.tracing.story import tell
 
 Make = Callable[..., Project]
 
@@ -125,6 +126,10 @@ def test_an_imported_run_is_marked_and_replays(make_project: Make, tmp_path: Pat
     (run,) = project.wiring.records.runs()
     rows = project.wiring.records.rows(run.run)
     assert rows[0].fact["imported"] is True
+    told = tell(run.run, rows).text
+    assert "Imported from log.jsonl, line 1, turn 1: another system" in told
+    assert "wrote what was said" in told
+    assert "not used" not in told
     assert rows[0].fact["times"] == "row"
     assert rows[0].fact["origin"] == {
         "format": "openai-messages",
