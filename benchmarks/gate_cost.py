@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -119,7 +120,8 @@ def page(text: str, number: int, seconds: float) -> str:
     return f"""# What one tool call costs at the gate
 
 `make bench-gate-cost`, {datetime.now(UTC):%Y-%m-%d}, {number} calls of each kind,
-{seconds:.0f} s in all, two shared cores, SQLite everywhere, a process for every contender:
+{seconds:.0f} s in all, two shared cores, SQLite everywhere, a process for every contender;
+load average {os.getloadavg()[0]:.1f} at its end, and CPU of all of them grows with it:
 
 {text}
 
@@ -128,6 +130,8 @@ turn is recorded with the turn's next facts, before anything rests on its result
 carries its ruling, its record and a hash chain; the others carry their checkpoint. An approved call
 is asked for, decided by a person and executed, each with its own means: a request and a decision on
 record, a message to a workflow, an interrupt that is resumed.
+Each contender is measured in its turn, and the load is not the same throughout: two that are close
+can change places in another run.
 """
 
 

@@ -28,7 +28,7 @@ from staid.domain.events import Event, EventKind
 from staid.domain.ids import ApprovalId
 from staid.domain.message import ProposedCall
 from staid.domain.principal import Actor, Principal
-from staid.gates.approval import Move
+from staid.gates.approval import Decision, Move
 from staid.gates.ledger import Lease, Settlement
 from staid.gates.tool import Call, define
 from staid.store import tables
@@ -343,6 +343,17 @@ def test_a_decision_inserted_into_the_journal(world: GateWorld) -> None:
         world.execute(record)
     assert world.effects == []
     assert world.execute(earlier).state is CallState.DONE
+
+
+@pytest.mark.parametrize("decision", ["approve", "deny"])
+def test_what_decide_returns(world: GateWorld, decision: Decision) -> None:
+    """Who decided is told of the request exactly as it stands in the store from then on."""
+    record = world.propose()
+    told = world.ledger.decide(
+        ApprovalId(record.approval or ""), LEAD, decision, reason="as agreed"
+    )
+    assert told.decided_by == LEAD.token
+    assert told == world.ledger.approval(told.id)
 
 
 def test_bound_tightened_meanwhile(world: GateWorld) -> None:
