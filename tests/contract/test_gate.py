@@ -160,6 +160,25 @@ def test_reconcile(world: GateWorld, answer: Callable[[], object], state: CallSt
     assert world.effects == []
 
 
+def test_a_look_takes_no_probe_away(world: GateWorld) -> None:
+    """What a list or a page found lost before the worker did is asked about as well, once."""
+    asked: list[str] = []
+
+    def probe(p: Refund, call: Call) -> None:
+        asked.append(call.key)
+
+    world.tools[REFUND] = world.define(reconcile=probe)
+    record = world.approved()
+    world.claim(record, Lease("a", MINUTE))
+    world.clock.move(2 * MINUTE)
+    world.ledger.sweep()
+    assert world.state(record) is CallState.IN_DOUBT
+    swept = asyncio.run(world.gate.sweep())
+    assert [r.call.id for r in swept.in_doubt] == [record.call.id]
+    assert asyncio.run(world.gate.sweep()).in_doubt == ()
+    assert asked == [record.call.key]
+
+
 def test_timeout(world: GateWorld) -> None:
     """A write that does not return in time is in doubt; when it returns, late, it is done."""
     go = threading.Event()

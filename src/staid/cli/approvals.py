@@ -79,6 +79,7 @@ def show(approval: Approval, as_: AsOption = "") -> None:
     --as says who reads: words of a document are shown to those who may read it.
     """
     ledger = output.project().wiring.ledger
+    ledger.sweep()
     reader = tokens_of(as_)
     if approval.startswith("cal_"):
         record = ledger.get(CallId(approval))

@@ -87,6 +87,10 @@ def status(
         *_table(stops),
         *_resting_lines(found.resting),
         *_running_lines(found.running),
+        *(
+            f"Nobody knows whether {each.call.id} of {each.call.tool} took effect."
+            for each in found.in_doubt
+        ),
         *(f"Nobody knows whether {each.call} was taken back." for each in found.undos_in_doubt),
     ]
     output.emit({**found.as_json(), "stops": [stop_json(each) for each in stops]}, lines)

@@ -263,6 +263,10 @@ class Ledger(Protocol):
         """Return a call; raise `CallNotFound`."""
         ...
 
+    def in_state(self, state: CallState) -> list[CallRecord]:
+        """Return the calls in this state, oldest first."""
+        ...
+
     def find(self, key: str) -> CallRecord | None:
         """Return the call with this key."""
         ...

@@ -201,6 +201,7 @@ async def settle_doubt(
     wiring = project.wiring
     off_loop = wiring.parts.off_loop
     who = wiring.identify(approver, groups)
+    await off_loop(wiring.ledger.sweep)  # what lost its process is in doubt from now on
     found = await off_loop(_doubted, project, approval)
     may = approvers_of(project, found.call.tool)
     if happened is None:

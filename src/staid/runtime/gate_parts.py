@@ -51,6 +51,7 @@ class GateParts:
         self._approvers = approvers
         self._policy = policy
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._probed: set[str] = set()  # lost calls whose fate this process asked for already
 
     def _stopped(self) -> frozenset[str]:
         """Return what is stopped as of now; blocks, and raises where nobody can say."""

@@ -26,8 +26,12 @@ class Sweeping(Executions):
     async def sweep(self) -> Swept:
         """Put lost executions in doubt, expire old requests, and ask every `reconcile` probe."""
         swept = await asyncio.to_thread(self._ledger.sweep)
-        asked = [await self.reconcile(record.call.id) for record in swept.in_doubt]
-        return replace(swept, in_doubt=tuple(asked))
+        # Also what a reader's look put in doubt before us. What raised has its own words, and is
+        # asked about when a person says so; each process asks once, for a probe may not know.
+        doubts = await asyncio.to_thread(self._ledger.in_state, CallState.IN_DOUBT)
+        lost = [r.call.id for r in doubts if r.error is None and r.call.id not in self._probed]
+        self._probed.update(lost)
+        return replace(swept, in_doubt=tuple([await self.reconcile(call) for call in lost]))
 
     async def reconcile(self, call: str) -> CallRecord:
         """Ask the system behind whether a call in doubt happened; settle it only on a clear answer.

@@ -116,7 +116,9 @@ class Inbox:
 
     def record(self, call: str) -> CallRecord:
         """Return one call as the ledger has it; raise as `call` does."""
-        record = self._project.wiring.ledger.get(CallId(call))
+        ledger = self._project.wiring.ledger
+        ledger.sweep()
+        record = ledger.get(CallId(call))
         if not self.concerns(record):
             raise CallNotFound(call=call)
         return record

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import update
+
 from staid.project.project import Project
+from staid.store import tables
 
 Run = Callable[..., Any]
 REFUND = "Please refund 40 for order Z8"
@@ -29,6 +33,22 @@ def test_stop_status_start(ready: Run, folder: Path) -> None:
     assert len(ready("gates", "status", "--all").body["stops"]) == 1
     ready("ask", REFUND, "--as", "user:ada", "--agent", "desk")
     assert (folder / "effects.txt").read_text() == "refund Z8\n"
+
+
+def test_what_lost_its_process_does_not_run(ready: Run, folder: Path) -> None:
+    """A call whose process died is in doubt for whoever looks, without a worker or another look."""
+    ready("ask", "Please refund 200 for order Z8", "--as", "user:ada", "--agent", "desk")
+    project = Project(folder)
+    past = datetime.now(UTC) - timedelta(minutes=5)
+    with project.wiring.run_store.write() as connection:
+        values = {"state": "executing", "executor": "gone", "lease_until": past}
+        connection.execute(update(tables.call).values(**values))
+    project.close()
+    found = ready("gates", "status").body
+    assert (found["running"], len(found["in_doubt"])) == ([], 1)
+    call = found["in_doubt"][0]["call"]
+    told = ready("gates", "status", json=False).out
+    assert f"Nobody knows whether {call} of refund.issue took effect." in " ".join(told.split())
 
 
 def test_all_of_them(ready: Run, folder: Path) -> None:
