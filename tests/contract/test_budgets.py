@@ -80,6 +80,27 @@ def test_two_keys_at_once(world: GateWorld) -> None:
     assert proposed(world, "eve", "7", 60).state is CallState.DONE
 
 
+@pytest.mark.parametrize(
+    "again",
+    [
+        "JOS\u00c9 STRA\u1e9eE",
+        " jose\u0301  strasse ",
+        "jos\u00e9\u200b stra\u00dfe",
+        "jos\u00e9\ufe0f stra\u00dfe\x00",
+        "\uff4aos\u00e9\u00a0stra\u00dfe",
+    ],
+)
+def test_a_name_in_another_spelling_is_no_second_total(world: GateWorld, again: str) -> None:
+    """Case, spaces and what nobody sees split no total; another name has its own."""
+    world.tools[REFUND] = world.define(budget=Budget(100, sum_of="amount", per="order_id"))
+    assert world.act(60, order="Jos\u00e9 Stra\u00dfe").state is CallState.DONE
+    denied = world.act(60, order=again)
+    assert (denied.state, denied.call.arguments["order_id"]) == (CallState.DENIED, again)
+    assert denied.ruling.message == "This would exceed the limit of 100 within 1 day."
+    assert world.act(40, order=again).state is CallState.DONE
+    assert world.act(60, order="jos\u00e8 strasse").state is CallState.DONE
+
+
 def test_rate(world: GateWorld) -> None:
     """Three calls an hour are three calls in any hour, not in any calendar hour."""
     world.tools[REFUND] = world.define(budget=Budget(3, per="agent", window="1h"))

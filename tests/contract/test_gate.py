@@ -179,6 +179,35 @@ def test_a_look_takes_no_probe_away(world: GateWorld) -> None:
     assert asked == [record.call.key]
 
 
+class Mute(Exception):
+    """An error that raises where somebody asks for its words."""
+
+    def __str__(self) -> str:
+        """Fail."""
+        raise ZeroDivisionError
+
+    __repr__ = __str__
+
+
+@pytest.mark.parametrize(
+    ("raised", "told"),
+    [
+        (Mute(), "Mute"),
+        (
+            type("Quiet", (BaseException,), {"__str__": Mute.__str__, "__repr__": Mute.__repr__})(),
+            "RuntimeError: the handler raised Quiet",
+        ),
+        (ValueError("x" * 20_000), "ValueError: " + "x" * 10_000 + " … and 10000 characters more"),
+        (SystemExit(3), "RuntimeError: the handler raised SystemExit: 3"),
+    ],
+)
+def test_an_error_without_words(world: GateWorld, raised: BaseException, told: str) -> None:
+    """What an odd exception says of itself cannot keep the end of a call from being recorded."""
+    world.raises = raised
+    record = world.act()
+    assert (record.state, record.error) == (CallState.IN_DOUBT, told)
+
+
 def test_timeout(world: GateWorld) -> None:
     """A write that does not return in time is in doubt; when it returns, late, it is done."""
     go = threading.Event()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -18,6 +19,10 @@ APPROVER = "approver"
 """In `per`: whoever decides; drawn in the transaction of the decision."""
 
 _WHO = frozenset({"customer", "agent"})
+_UNSEEN = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\uffa0\ufe00-\ufe0f\U000e0000-\U000e0fff]"
+)
+"""Letters and marks that take no room; the rest is told by its category."""
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 Slot: TypeAlias = tuple[str, str]
@@ -149,13 +154,40 @@ def _check_approver(tool: str, per: str | Sequence[str], arguments: frozenset[st
 def key_of(
     per: str | Sequence[str], arguments: Mapping[str, Json], subject: str, agent: str
 ) -> str:
-    """Return the key that a call is counted under; raise `ValueError` where it does not say."""
+    """Return the key that a call is counted under; raise `ValueError` where it does not say.
+
+    One name in several spellings is one key: case, spaces around, Unicode's forms and characters
+    that nobody sees make no second total.
+    """
     who = {"customer": subject, "agent": agent}
-    each = [who[key] if key in who else canonical(arguments[_argument(key)]) for key in keys(per)]
+    each = [
+        who[key] if key in who else canonical(_one_spelling(arguments[_argument(key)]))
+        for key in keys(per)
+    ]
     if not all(each):
         message = f"the call does not say whose total ({', '.join(keys(per))}) it adds to"
         raise ValueError(message)
     return each[0] if len(each) == 1 else canonical(each)
+
+
+def _one_spelling(value: Json) -> Json:
+    if isinstance(value, str):
+        return _spelled(value)
+    if isinstance(value, Mapping):
+        return {name: _one_spelling(each) for name, each in value.items()}
+    return [_one_spelling(each) for each in value] if isinstance(value, Sequence) else value
+
+
+def _spelled(text: str) -> str:
+    if not (text.isascii() and text.isprintable()):
+        marked = _UNSEEN.sub("", text)
+        seen = "".join(
+            c for c in marked if c.isspace() or unicodedata.category(c) not in {"Cc", "Cf"}
+        )
+        # Twice: a folded letter may have another form, as the Greek iota below has.
+        folded = unicodedata.normalize("NFKC", seen).casefold()
+        text = unicodedata.normalize("NFKC", folded)
+    return " ".join(text.casefold().split())
 
 
 def slot_name(tool: str, sum_of: str | None, per: str | Sequence[str], window: timedelta) -> str:

@@ -27,7 +27,7 @@ from staid.gates.params import MOST, Invalid, canonical_arguments
 from staid.gates.rule import Said, worst
 from staid.gates.rules import NO_POLICY, Policy
 from staid.gates.steps import steps
-from staid.gates.structuring import Threshold, ruled
+from staid.gates.structuring import Threshold, ruled, span
 from staid.gates.tool import Constraint, Predicate, Tool
 from staid.gates.tool_rules import ToolRules
 
@@ -336,7 +336,8 @@ def _budget(draw: Draw, totals: Totals) -> Ruling | None:
     if asks:
         return ruled(draw, totals[draw.slot])
     if totals[draw.slot] + draw.amount > draw.limit:
-        message = f"This would exceed the limit of {draw.limit} within {draw.window}."
+        limit, window = decimal_text(draw.limit), span(draw.window)
+        message = f"This would exceed the limit of {limit} within {window}."
         return Ruling(Severity.DENY, rule_name, message)
     return None
 

@@ -166,8 +166,10 @@ def _each(draw: Draw) -> str:
 def span(window: timedelta) -> str:
     """Return a duration in words: `1 day`, `90 minutes`."""
     seconds = int(window.total_seconds())
+    if window % timedelta(seconds=1):
+        return f"{window.total_seconds():g} seconds"
     for name, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
         if seconds % length == 0:
             number = seconds // length
             return f"{number} {name}" if number == 1 else f"{number} {name}s"
-    return f"{seconds} seconds"
+    return "1 second" if seconds == 1 else f"{seconds} seconds"

@@ -16,7 +16,11 @@ from staid.domain.errors import NotDone
 from staid.gates.approval import Move
 from staid.gates.breaker import Ended
 from staid.gates.ledger import Settlement
+from staid.gates.structuring import span
 from staid.gates.tool import Call, Tool, recorded
+
+MOST_WORDS = 10_000
+"""Characters of an error that are kept: a service may send a whole page as its message."""
 
 _abandoned: dict[str, set[object]] = {}
 """By tool; a set is changed in one step, so it takes no lock that a fork could inherit held."""
@@ -70,7 +74,7 @@ def _in_thread(function: Callable[..., object], *arguments: object) -> Future[ob
         except Exception as error:  # noqa: BLE001 - carried to the one who waits
             future.set_exception(error)
         except BaseException as error:  # noqa: BLE001 - a handler's `sys.exit` ends the handler
-            future.set_exception(RuntimeError(f"the handler raised {error!r}"))
+            future.set_exception(RuntimeError(f"the handler raised {_words(error)}"))
         else:
             future.set_result(value)
 
@@ -78,18 +82,29 @@ def _in_thread(function: Callable[..., object], *arguments: object) -> Future[ob
     return future
 
 
+def _words(error: BaseException) -> str:
+    """Return type and words of an error; the type alone where it raises when it is asked."""
+    name = type(error).__name__
+    try:
+        said = str(error)
+    except Exception:  # noqa: BLE001 - an author's own `__str__`; how the call ended is known
+        return name
+    more = len(said) - MOST_WORDS
+    return f"{name}: {said[:MOST_WORDS]}" + (f" … and {more} characters more" if more > 0 else "")
+
+
 def settlement_of(task: asyncio.Task[object], tool: Tool) -> Settlement:
     """Say what became of the handler; of a write that did not return nobody knows."""
     harmless = Move.FAIL if tool.effect is Effect.READ else Move.DOUBT
     if not task.done():
-        told = f"The handler did not return within {tool.timeout}."
+        told = f"The handler did not return within {span(tool.timeout)}."
         return Settlement(harmless, error=told, ended=Ended.FAILED)
     if task.cancelled():
         return Settlement(harmless, error="The handler was cancelled.")
     error = task.exception()
     if error is None:
         return Settlement(Move.SUCCEED, recorded(task.result()), ended=Ended.ANSWERED)
-    told = f"{type(error).__name__}: {error}"
+    told = _words(error)
     if isinstance(error, NotDone):
         return Settlement(Move.FAIL, error=told, ended=Ended.REFUSED)
     return Settlement(harmless, error=told, ended=Ended.FAILED)
