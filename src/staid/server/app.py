@@ -63,7 +63,8 @@ def create_app(
 
 def told(request: Request, error: StaidError) -> Response:
     """Return a coded error as JSON below `/api`, else as a page."""
-    return _response(request, problem(error), error)
+    page_asked = not request.url.path.startswith("/api/")
+    return _response(request, problem(error, page=page_asked), error)
 
 
 def _response(request: Request, found: Problem, error: StaidError | None = None) -> Response:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from staid.domain import errors
 from staid.domain.errors import StaidError
+from staid.server.next_step import on_a_page
 
 _STATUS: dict[type[StaidError], int] = {
     errors.NotSignedIn: 401,
@@ -56,12 +57,16 @@ def status_of(error: StaidError) -> int:
     return _BY_EXIT.get(error.exit_code, 503)
 
 
-def problem(error: StaidError) -> Problem:
-    """Return what a reader is told; values of a system error (paths, details) stay in the log."""
-    status = status_of(error)
+def problem(error: StaidError, *, page: bool = False) -> Problem:
+    """Return what a reader is told; values of a system error (paths, details) stay in the log.
+
+    On a `page` the next step is said in the words of pages, else as in a terminal.
+    """
+    status, step = status_of(error), on_a_page(error) if page else None
     if status == 503 and error.values:
-        return Problem(status, error.code, _masked(error), _blank(type(error).hint))
-    return Problem(status, error.code, error.message, error.hint_text)
+        return Problem(status, error.code, _masked(error), _blank(step or type(error).hint))
+    hint = step.format(**error.values) if step else error.hint_text
+    return Problem(status, error.code, error.message, hint)
 
 
 def _masked(error: StaidError) -> str:

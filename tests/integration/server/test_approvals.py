@@ -112,6 +112,10 @@ def test_what_was_seen_is_what_is_decided(office: Any) -> None:
     other = decide(lead, {**request, "digest": "0" * 64}, "approve")
     assert (other.status_code, "ST-413" in other.text) == (409, True)
     assert decide(lead, {**request, "digest": ""}, "approve").status_code == 400
+    assert "Open the request again" in other.text  # a page has no commands
+    body = {"decision": "approve", "seen": "0" * 64}
+    twin = lead.post(f"/api/approvals/{request['id']}/decide", json=body).json()["error"]
+    assert f"staid approvals show {request['id']}" in twin["hint"]
     assert office.refunds == []
 
 

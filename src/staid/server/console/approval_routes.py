@@ -72,7 +72,7 @@ async def _shown(
         view=view,
         card=view.card,
         item=view.approval,
-        stuck=problem(stuck) if stuck else None,
+        stuck=problem(stuck, page=True) if stuck else None,
     )
 
 
@@ -139,5 +139,5 @@ async def _called(
     if record.approval is not None:
         return RedirectResponse(_place(record), _SEE_OTHER)
     view = await visit.read(visit.inbox.call, call)
-    told = problem(stuck) if stuck else None
+    told = problem(stuck, page=True) if stuck else None
     return page(request, "call.html", visit=visit, view=view, item=view.record, stuck=told)
