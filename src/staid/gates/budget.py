@@ -184,9 +184,7 @@ def _spelled(text: str) -> str:
         seen = "".join(
             c for c in marked if c.isspace() or unicodedata.category(c) not in {"Cc", "Cf"}
         )
-        # Twice: a folded letter may have another form, as the Greek iota below has.
-        folded = unicodedata.normalize("NFKC", seen).casefold()
-        text = unicodedata.normalize("NFKC", folded)
+        text = unicodedata.normalize("NFKC", seen)
     return " ".join(text.casefold().split())
 
 
