@@ -73,6 +73,12 @@ class _Compiled:
         return known
 
 
+_NO_AMOUNT = (
+    "it has ceilings, and the tool does not say which argument they are about:"
+    ' amount="…" at @project.tool'
+)
+
+
 class ToolRules:
     """Every rule about one tool, compiled together; asked once for each call."""
 
@@ -86,6 +92,7 @@ class ToolRules:
         self.unwatched: list[tuple[Rule, str]] = []
         """Rules with a number that splitting would meet, and why no sum can be told from them."""
         self._roles = scope.roles
+        self._amount = tool.amount
         self.records = frozenset(_records(rule for rule in rules if self._concerned(rule)))
         """Names of the records that the rules look into."""
         self.hears = any(_hears(rule) for rule in rules)
@@ -148,6 +155,8 @@ class ToolRules:
             return _Compiled(rule, lambda _: False, Said(rule, holds=True))
         condition = rule.when
         try:
+            if rule.terms.ceilings and self._amount is None:  # else nobody could ever approve
+                raise Fault(0, _NO_AMOUNT)  # noqa: TRY301 - told like any other fault of a rule
             node, part = _whole(rule, compiler)
             return _Compiled(rule, part.run, Said(rule, holds=True), _alone(node, part.needs))
         except _In as wrong:

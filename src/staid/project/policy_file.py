@@ -113,6 +113,7 @@ class _Reader:
         self.policy = Policy()
         self._tools = tools
         self._places: dict[int, tuple[Condition, Tree]] = {}
+        self._unconditional: dict[int, tuple[Rule, Tree]] = {}
         self._rules: dict[str, Tree] = {}
         self._zone: tzinfo = UTC
         self._roles: dict[str, Role] = {}
@@ -239,6 +240,8 @@ class _Reader:
             sums(entries.get("sums")),
         )
         self._value(rule, tree)
+        if rule.when is None and rule.unless is None:
+            self._unconditional[id(rule)] = (rule, tree)
         return rule
 
     def _constraint(self, tree: Tree) -> Rule:
@@ -324,8 +327,10 @@ class _Reader:
         for tool in self._tools.values():
             about = self.policy.about(tool)
             for broken in about.broken:
-                if id(broken.condition) in self._places:
-                    _, tree = self._places[id(broken.condition)]
+                condition, rule = id(broken.condition), id(broken.rule)
+                found = self._places.get(condition) or self._unconditional.get(rule)
+                if found is not None:
+                    _, tree = found
                     detail = f"rule {broken.rule.name}, tool {tool.name}: {broken.message}"
                     self.fault(tree.fault(detail, broken.at))
             if about.fault is not None:

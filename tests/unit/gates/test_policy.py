@@ -104,7 +104,7 @@ def test_budget(spent: str | None, severity: Severity) -> None:
 
 
 @pytest.mark.parametrize(
-    ("per", "key"), [("customer", "user:ada"), ("agent", "support"), ("iban", '"DE00"')]
+    ("per", "key"), [("customer", "user:ada"), ("agent", "support"), ("iban", '"de00"')]
 )
 def test_budget_key(per: str, key: str) -> None:
     """A budget counts per asker, per agent, or per value of an argument."""

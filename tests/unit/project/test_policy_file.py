@@ -34,7 +34,7 @@ def _refund(_: Refund) -> None:
     """Refund."""
 
 
-TOOL = define(_refund, "refund.issue")
+TOOL = define(_refund, "refund.issue", amount="amount")
 HEAD = "version: 1\ntools:\n  refund.issue:\n    rules:\n"
 
 
@@ -126,6 +126,17 @@ def test_the_version_is_that_of_what_is_said() -> None:
     }
     assert len(versions) == 1
     assert read(HEAD + one + two.replace("> 1", "> 2")).policy.version not in versions
+
+
+@pytest.mark.parametrize("when", ["when: amount > 1, ", "unless: amount <= 1, ", ""])
+def test_ceilings_need_an_amount(when: str) -> None:
+    """At a tool that does not name its amount nobody could approve: a mistake, told by its rule."""
+    text = HEAD + f"      - {{name: a, {when}then: ask, ceilings: {{group:leads: '5'}}}}\n"
+    assert read(text).faults == []
+    plain = define(_refund, "refund.issue")
+    (fault,) = parse_policy(text.encode(), Path("policy.yaml"), {plain.name: plain}).faults
+    assert fault.line == 5
+    assert "rule a, tool refund.issue: it has ceilings, and the tool does not say" in fault.detail
 
 
 def test_terms_and_budgets_are_read() -> None:
