@@ -50,6 +50,7 @@ _CONCLUDED = (
         reason=bindparam("new_reason"),
     )
 )
+_UNKNOWN = tables.call.c.state == CallState.IN_DOUBT.value
 _DECIDED = {"approve": Move.APPROVE, "deny": Move.DENY}
 
 
@@ -234,9 +235,8 @@ class Decisions(Groups):
             found = self._get(connection, call)
             approval = self._approval(connection, found.approval) if found.approval else None
             check_person(found, approval, by, approvers)
-            unknown = tables.call.c.state == CallState.IN_DOUBT.value
             values = settled_values(settlement, now)
-            if not self._move(connection, call, settlement.move, unknown, **values):
+            if not self._move(connection, call, settlement.move, _UNKNOWN, **values):
                 raise moved_on(self._get(connection, call), CallState.IN_DOUBT)
             reservations.end(connection, call, settlement.move, now)
             record = self._get(connection, call)

@@ -23,6 +23,7 @@ from staid.store.ledger_propose import Proposals, Taken
 from staid.store.reservations import take_turns
 
 TOLD = "A person changed this call, and the changed one takes its place."
+_WAITS = tables.call.c.state == CallState.PENDING.value
 
 
 class Edits(Proposals):
@@ -87,9 +88,8 @@ class Edits(Proposals):
         edit: Edit,
         now: datetime,
     ) -> None:
-        waits = tables.call.c.state == CallState.PENDING.value
         values = {"error": TOLD, "settled_at": now, "replaced_by": proposal.call.id}
-        if not self._move(connection, found.call.id, Move.REVOKE, waits, **values):
+        if not self._move(connection, found.call.id, Move.REVOKE, _WAITS, **values):
             raise moved_on(self._get(connection, found.call.id), CallState.PENDING)
         reservations.end(connection, found.call.id, Move.REVOKE, now)
         approval = tables.approval

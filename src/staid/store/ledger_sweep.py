@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from staid.domain.call import (
     ApprovalRecord,
@@ -21,6 +21,8 @@ from staid.store import call_rows, circuits, reservations, tables
 from staid.store.ledger_groups import Groups
 from staid.store.ledger_undo import Undoing
 from staid.store.reservations import take_turns
+
+_SILENT = tables.call.c.lease_until < bindparam("moment", type_=tables.call.c.lease_until.type)
 
 
 class Sweeps(Groups, Undoing):
@@ -51,10 +53,9 @@ class Sweeps(Groups, Undoing):
         return Swept(tuple(_present(in_doubt)), tuple(expired), undos)
 
     def _doubt(self, call: CallId, now: datetime) -> CallRecord | None:
-        # Asked again in the WHERE: a heartbeat may have arrived since.
-        silent = tables.call.c.lease_until < now
         with self._store.write() as connection:
-            if not self._move(connection, call, Move.DOUBT, silent):
+            # Asked again in the WHERE: a heartbeat may have arrived since.
+            if not self._move(connection, call, Move.DOUBT, _SILENT, {"moment": now}):
                 return None
             record = self._get(connection, call)
             tool = record.call.tool
