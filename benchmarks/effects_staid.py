@@ -24,7 +24,7 @@ from staid.gates.tool import Call, Tool, define
 from staid.runtime.gate import Gate, Proposer
 from staid.store.engine import Store
 from staid.store.journal import Journal
-from staid.store.ledger import SqlLedger
+from staid.store.ledger.sql import SqlLedger
 from staid.store.schema import prepare
 
 KEY = "ticket"

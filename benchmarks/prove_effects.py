@@ -35,7 +35,7 @@ from staid.domain.ids import RunId
 from staid.store import tables
 from staid.store.engine import Store
 from staid.store.journal import Journal
-from staid.store.ledger_rows import LedgerRows
+from staid.store.ledger.rows import LedgerRows
 from staid.testing.frameworks import DRIVERS
 from staid.testing.kill import (
     KEY,

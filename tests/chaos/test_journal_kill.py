@@ -39,7 +39,7 @@ import json, os, signal, sys
 from pathlib import Path
 
 from staid.project.loading import load_project
-from staid.store.ledger import SqlLedger
+from staid.store.ledger.sql import SqlLedger
 from staid.store.runs import SqlRecords
 from staid.testing.embedder import HashingEmbedder
 import staid.runtime.agent, staid.knowledge.index.embedded, staid.adapters.models.scripted

@@ -12,7 +12,7 @@ from staid.domain.ids import RunId
 from staid.store import tables
 from staid.store.engine import Store
 from staid.store.journal import Journal
-from staid.store.ledger_rows import LedgerRows
+from staid.store.ledger.rows import LedgerRows
 from staid.testing.kill import KEY, POINTS, UNKNOWN, EffectFile, Job, settled_truthfully
 from staid.testing.zygote import Zygote
 

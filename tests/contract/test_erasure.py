@@ -27,8 +27,8 @@ from staid.store.engine import Store
 from staid.store.erasure import IN_PROGRESS, Order, SqlErasure
 from staid.store.holds import SqlHolds
 from staid.store.journal import Journal
+from staid.store.ledger.reservations import look, totals
 from staid.store.outbox import SqlOutbox
-from staid.store.reservations import look, totals
 from staid.store.runs import SqlRecords
 from staid.testing.gating import ADA, LEAD, REFUND, GateWorld, Refund
 

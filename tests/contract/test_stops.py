@@ -15,7 +15,7 @@ from staid.domain.principal import Actor
 from staid.gates.policy import EVERY_TOOL
 from staid.store import tables
 from staid.store.engine import Store
-from staid.store.stops import CHAIN, SqlStops, check
+from staid.store.ledger.stops import CHAIN, SqlStops, check
 from staid.testing.gating import REFUND, RUN, GateWorld
 from staid.testing.kill import CountedIds
 

@@ -17,7 +17,7 @@ from staid.project.stopping import start_tool, stop_tool
 
 if TYPE_CHECKING:
     from staid.gates.breaker import Standing
-    from staid.store.stops import Stop
+    from staid.store.ledger.stops import Stop
 
 Tool = Annotated[str | None, typer.Argument(help="Its name, as in refund.issue.")]
 All = Annotated[bool, typer.Option("--all", help="Every tool, whatever its name.")]

@@ -19,7 +19,7 @@ from staid.gates.tool import Tool
 
 if TYPE_CHECKING:
     from staid.project.project import Project
-    from staid.store.stops import Stop
+    from staid.store.ledger.stops import Stop
 
 AGES = (timedelta(hours=1), timedelta(hours=4), timedelta(days=1))
 """Requests that wait are counted below each of these, and beyond the last."""

@@ -31,12 +31,12 @@ if TYPE_CHECKING:
     from staid.store.corpus import SqlCorpus
     from staid.store.engine import Store
     from staid.store.journal import Journal
-    from staid.store.ledger import SqlLedger
+    from staid.store.ledger.sql import SqlLedger
+    from staid.store.ledger.stops import SqlStops
     from staid.store.outbox import SqlOutbox
     from staid.store.prompts import SqlPrompts
     from staid.store.runs import SqlRecords
     from staid.store.search import SqlSearch
-    from staid.store.stops import SqlStops
     from staid.tracing.disclosure import Disclosure
     from staid.tracing.redaction import NameFinder
 
@@ -200,7 +200,7 @@ class Wiring:
     @cached_property
     def ledger(self) -> SqlLedger:
         """The record of tool calls."""
-        from staid.store.ledger import SqlLedger
+        from staid.store.ledger.sql import SqlLedger
 
         return SqlLedger(self.run_store, self.journal, self.clock, self.ids)
 
@@ -228,7 +228,7 @@ class Wiring:
     @cached_property
     def stops(self) -> SqlStops:
         """The kill switch."""
-        from staid.store.stops import SqlStops
+        from staid.store.ledger.stops import SqlStops
 
         return SqlStops(self.run_store, self.journal, self.clock, self.ids)
 

@@ -14,8 +14,8 @@ from staid.domain.call import Effect
 from staid.gates.tool import Tool
 from staid.project.parts import Declared, Wiring
 from staid.store.engine import Store
+from staid.store.ledger.stops import in_force
 from staid.store.schema import prepare
-from staid.store.stops import in_force
 
 
 class _SandboxWiring(Wiring):

@@ -13,7 +13,7 @@ from staid.gates.policy import EVERY_TOOL
 
 if TYPE_CHECKING:
     from staid.project.project import Project
-    from staid.store.stops import Stop
+    from staid.store.ledger.stops import Stop
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from staid.domain.errors import OperatorNotAllowed
 from staid.project.gate_status import GateStatus, gate_status
 from staid.project.stopping import Stopped, runs_gates, start_tool, stop_tool
 from staid.server.desk import Visit
-from staid.store.stops import Stop
+from staid.store.ledger.stops import Stop
 
 
 async def status(visit: Visit) -> GateStatus:

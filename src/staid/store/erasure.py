@@ -20,10 +20,11 @@ from staid.domain.events import Event, EventKind
 from staid.domain.principal import Actor
 from staid.gates.approval import Move, sources
 from staid.gates.facts import GATE
-from staid.store import forgetting, holds, reservations, subjects, tables
-from staid.store.call_rows import aware
+from staid.store import forgetting, holds, subjects, tables
 from staid.store.engine import Store
 from staid.store.journal import Journal
+from staid.store.ledger import reservations
+from staid.store.ledger.call_rows import aware
 from staid.store.subjects import chunks
 from staid.tracing.alias import ERASED, is_alias
 

@@ -11,10 +11,11 @@ from staid.domain.canonical import digest
 from staid.domain.ids import ConversationId
 from staid.domain.ports import Clock
 from staid.runtime.imported import IMPORTED, ImportedRun, events_of
-from staid.store import call_rows, tables
+from staid.store import tables
 from staid.store.engine import Store
 from staid.store.journal import Journal
-from staid.store.reservations import take_turns
+from staid.store.ledger import call_rows
+from staid.store.ledger.reservations import take_turns
 
 
 @dataclass(frozen=True, slots=True)

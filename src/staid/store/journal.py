@@ -14,8 +14,9 @@ from staid.domain.canonical import canonical, timestamp
 from staid.domain.events import Event, JournalRow
 from staid.domain.label import Label
 from staid.domain.principal import Actor
-from staid.store import call_rows, subjects, tables
+from staid.store import subjects, tables
 from staid.store.engine import Store
+from staid.store.ledger import call_rows
 from staid.store.projections import Noted, Projections
 from staid.store.recorded import recorded
 from staid.store.verifying import Verification, columns

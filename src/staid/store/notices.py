@@ -19,9 +19,10 @@ from staid.domain.call import CallState, UndoState
 from staid.domain.canonical import timestamp
 from staid.domain.ids import Ids
 from staid.domain.notice import NoticeKind
-from staid.store import call_rows, tables
-from staid.store.call_rows import aware, on_its_own
+from staid.store import tables
 from staid.store.engine import Store
+from staid.store.ledger import call_rows
+from staid.store.ledger.call_rows import aware, on_its_own
 
 CLAIM = timedelta(minutes=2)
 """How long one worker may be at a notice before another takes it."""

@@ -22,7 +22,7 @@ from staid.domain.exports import Kind, OutboxRow, State
 from staid.store import tables
 from staid.store.engine import Store
 from staid.store.forgetting import bare, is_forgotten
-from staid.store.reservations import take_turns
+from staid.store.ledger.reservations import take_turns
 from staid.tracing.alias import ERASED
 
 SCORES = frozenset({EventKind.FEEDBACK_GIVEN, EventKind.GRADE_GIVEN})

@@ -9,8 +9,9 @@ from sqlalchemy import select
 from staid.domain.events import EventKind
 from staid.gates.policy import Snapshot
 from staid.gates.reruling import PastUse
-from staid.store import call_rows, tables
+from staid.store import tables
 from staid.store.engine import Store
+from staid.store.ledger import call_rows
 
 
 def past_uses(store: Store) -> list[PastUse]:

@@ -13,9 +13,9 @@ from staid.domain.errors.replay import PromptNotFound
 from staid.domain.ports import Clock
 from staid.domain.prompt import Pin, PromptVersion
 from staid.store import tables
-from staid.store.call_rows import aware
 from staid.store.engine import Store
-from staid.store.reservations import take_turns
+from staid.store.ledger.call_rows import aware
+from staid.store.ledger.reservations import take_turns
 
 
 class SqlPrompts:

@@ -18,8 +18,8 @@ from staid.domain.records import Ending, Handoff, RunRecord, RunStart
 from staid.store import tables
 from staid.store.engine import Store
 from staid.store.journal import Journal
+from staid.store.ledger.reservations import take_turns
 from staid.store.outbox import enqueue, enqueue_scores
-from staid.store.reservations import take_turns
 
 PARKED_VERSION = 1
 """Form of the parked state; a later release reads every earlier one."""

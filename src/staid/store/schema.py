@@ -7,7 +7,7 @@ from sqlalchemy.exc import DBAPIError
 
 from staid.domain.errors import SchemaNewer
 from staid.store.engine import Store
-from staid.store.reservations import take_turns
+from staid.store.ledger.reservations import take_turns
 
 HEAD = "0013"
 """The newest migration this release knows; revisions are numbered in order."""

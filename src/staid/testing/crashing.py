@@ -15,7 +15,7 @@ from staid.gates.ledger import Swept
 from staid.store import tables
 from staid.store.engine import Store
 from staid.store.journal import Journal
-from staid.store.ledger import SqlLedger
+from staid.store.ledger.sql import SqlLedger
 from staid.testing.kill import KEY, CountedIds, StepClock
 
 

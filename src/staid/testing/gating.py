@@ -30,8 +30,8 @@ from staid.runtime.gate_witness import read
 from staid.store import tables
 from staid.store.engine import Store
 from staid.store.journal import Journal
-from staid.store.ledger import SqlLedger
-from staid.store.stops import SqlStops
+from staid.store.ledger.sql import SqlLedger
+from staid.store.ledger.stops import SqlStops
 from staid.testing.kill import CountedIds, StepClock
 
 ADA = Principal("local", "user", "ada")

@@ -49,7 +49,7 @@ WARM = (
     "staid.adapters.models.scripted",
     "staid.knowledge.index.embedded",
     "staid.knowledge.index.pgvector",
-    "staid.store.ledger",
+    "staid.store.ledger.sql",
     "staid.store.runs",
     "yaml",
 )

@@ -26,7 +26,7 @@ from staid.gates.tool import Tool, define
 from staid.runtime.gate import Gate, Proposer
 from staid.store.engine import Store
 from staid.store.journal import Journal
-from staid.store.ledger import SqlLedger
+from staid.store.ledger.sql import SqlLedger
 from staid.testing.kill import KEY, CountedIds, StepClock
 
 LIMIT = 1000

@@ -31,7 +31,7 @@ from staid.runtime.gate import Gate
 from staid.runtime.guard import Guard
 from staid.store.engine import Store
 from staid.store.journal import Journal
-from staid.store.ledger import SqlLedger
+from staid.store.ledger.sql import SqlLedger
 from staid.store.tables import metadata
 from staid.testing.kill import CountedIds, StepClock
 

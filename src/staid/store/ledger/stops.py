@@ -22,9 +22,10 @@ from staid.domain.ports import Clock
 from staid.domain.principal import Actor
 from staid.gates.breaker import Standing
 from staid.gates.policy import EVERY_TOOL
-from staid.store import call_rows, circuits, subjects, tables
+from staid.store import subjects, tables
 from staid.store.engine import Store
 from staid.store.journal import Journal
+from staid.store.ledger import call_rows, circuits
 
 CHAIN = "gates_"
 """What the name of a year's chain of stops begins with; the year follows."""

@@ -26,9 +26,10 @@ from staid.gates import facts
 from staid.gates.approval import Move
 from staid.gates.breaker import Breaker
 from staid.gates.ledger import Lease, Settlement
-from staid.store import call_rows, circuits, reservations, stops, tables
-from staid.store.ledger_groups import Groups
-from staid.store.ledger_moves import Said, leased, moved_on, settled_facts, settled_values
+from staid.store import tables
+from staid.store.ledger import call_rows, circuits, reservations, stops
+from staid.store.ledger.groups import Groups
+from staid.store.ledger.moves import Said, leased, moved_on, settled_facts, settled_values
 
 _HELD = select(tables.call.c.id).where(tables.call.c.id == bindparam("wanted")).with_for_update()
 _MINE = tables.call.c.executor == bindparam("mine")

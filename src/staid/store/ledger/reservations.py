@@ -14,8 +14,8 @@ from staid.domain.canonical import canonical
 from staid.gates.approval import Move
 from staid.gates.budget import APPROVER, Draw, Slot, Totals
 from staid.store import tables
-from staid.store.call_rows import aware
 from staid.store.engine import Store
+from staid.store.ledger.call_rows import aware
 from staid.store.tables.shared import TIME
 
 RESERVED, CAPTURED, RELEASED = "reserved", "captured", "released"

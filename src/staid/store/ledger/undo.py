@@ -22,9 +22,10 @@ from staid.gates import facts
 from staid.gates.approval import Move
 from staid.gates.ledger import Lease, Settlement
 from staid.gates.undoing import check_person, check_undo
-from staid.store import call_rows, reservations, subjects, tables
-from staid.store.ledger_moves import LedgerMoves
-from staid.store.reservations import take_turns
+from staid.store import subjects, tables
+from staid.store.ledger import call_rows, reservations
+from staid.store.ledger.moves import LedgerMoves
+from staid.store.ledger.reservations import take_turns
 
 _AFTER = {
     Move.SUCCEED: UndoState.UNDONE,

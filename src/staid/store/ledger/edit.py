@@ -17,10 +17,11 @@ from staid.gates.approval import Move, check_decision, waited
 from staid.gates.demand import objection
 from staid.gates.ledger import Edit, Proposal
 from staid.gates.structuring import PREFIX
-from staid.store import reservations, tables
-from staid.store.ledger_moves import moved_on
-from staid.store.ledger_propose import Proposals, Taken
-from staid.store.reservations import take_turns
+from staid.store import tables
+from staid.store.ledger import reservations
+from staid.store.ledger.moves import moved_on
+from staid.store.ledger.propose import Proposals, Taken
+from staid.store.ledger.reservations import take_turns
 
 TOLD = "A person changed this call, and the changed one takes its place."
 _WAITS = tables.call.c.state == CallState.PENDING.value

@@ -32,10 +32,11 @@ from staid.gates.demand import tightened
 from staid.gates.ledger import Edit, Lease, Proposal, Settlement
 from staid.gates.policy import Snapshot
 from staid.gates.structuring import PREFIX, counted, wanted
-from staid.store import call_rows, circuits, reservations, stops, tables
-from staid.store.ledger_groups import Groups, raised
-from staid.store.ledger_moves import leased, settled_facts
-from staid.store.reservations import take_turns
+from staid.store import tables
+from staid.store.ledger import call_rows, circuits, reservations, stops
+from staid.store.ledger.groups import Groups, raised
+from staid.store.ledger.moves import leased, settled_facts
+from staid.store.ledger.reservations import take_turns
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,10 @@ crash the row says `executing`, nobody may claim it again, and the sweep calls i
 
 from __future__ import annotations
 
-from staid.store.ledger_decide import Decisions
-from staid.store.ledger_edit import Edits
-from staid.store.ledger_execute import Executions
-from staid.store.ledger_sweep import Sweeps
+from staid.store.ledger.decide import Decisions
+from staid.store.ledger.edit import Edits
+from staid.store.ledger.execute import Executions
+from staid.store.ledger.sweep import Sweeps
 
 
 class SqlLedger(Edits, Decisions, Executions, Sweeps):

@@ -29,10 +29,11 @@ from staid.gates.approval import Decision, Move, check_decision, sufficient, tar
 from staid.gates.ledger import Settlement
 from staid.gates.structuring import span
 from staid.gates.undoing import check_person
-from staid.store import call_rows, reservations, tables
-from staid.store.ledger_groups import Groups
-from staid.store.ledger_moves import moved_on, settled_values
-from staid.store.reservations import take_turns
+from staid.store import tables
+from staid.store.ledger import call_rows, reservations
+from staid.store.ledger.groups import Groups
+from staid.store.ledger.moves import moved_on, settled_values
+from staid.store.ledger.reservations import take_turns
 
 _UNSAID = delete(tables.vote).where(
     tables.vote.c.approval == bindparam("wanted"),

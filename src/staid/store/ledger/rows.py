@@ -10,8 +10,9 @@ from sqlalchemy import Connection, Select, bindparam, func, select
 from staid.domain.call import ApprovalRecord, CallRecord, CallState
 from staid.domain.errors import ApprovalNotFound, CallNotFound
 from staid.domain.ids import ApprovalId, CallId, RunId
-from staid.store import call_rows, stops, tables
+from staid.store import tables
 from staid.store.engine import Store
+from staid.store.ledger import call_rows, stops
 
 _OPEN = (CallState.PENDING, CallState.APPROVED, CallState.EXECUTING, CallState.IN_DOUBT)
 

@@ -33,7 +33,7 @@ from staid.gates.ledger import Lease, Settlement
 from staid.store import tables
 from staid.store.engine import Store
 from staid.store.journal import Journal
-from staid.store.ledger_rows import LedgerRows
+from staid.store.ledger.rows import LedgerRows
 from staid.store.verifying import columns
 from staid.tracing.chain import Link
 

@@ -17,10 +17,11 @@ from staid.gates import facts
 from staid.gates.approval import Move
 from staid.gates.breaker import Ended
 from staid.gates.ledger import Swept
-from staid.store import call_rows, circuits, reservations, tables
-from staid.store.ledger_groups import Groups
-from staid.store.ledger_undo import Undoing
-from staid.store.reservations import take_turns
+from staid.store import tables
+from staid.store.ledger import call_rows, circuits, reservations
+from staid.store.ledger.groups import Groups
+from staid.store.ledger.reservations import take_turns
+from staid.store.ledger.undo import Undoing
 
 _SILENT = tables.call.c.lease_until < bindparam("moment", type_=tables.call.c.lease_until.type)
 

@@ -13,9 +13,10 @@ from staid.domain.canonical import canonical, timestamp
 from staid.domain.errors import ToolStopped
 from staid.gates import breaker as circuits
 from staid.gates.breaker import Breaker, Circuit, Ended, Standing
-from staid.store import call_rows, tables
+from staid.store import tables
 from staid.store.engine import Store
-from staid.store.reservations import take_turns
+from staid.store.ledger import call_rows
+from staid.store.ledger.reservations import take_turns
 
 _ROW = select(tables.circuit).where(tables.circuit.c.tool == bindparam("wanted"))
 

@@ -25,9 +25,10 @@ from staid.gates import facts
 from staid.gates.budget import Draw
 from staid.gates.ledger import Added
 from staid.gates.structuring import PREFIX, window_of
-from staid.store import call_rows, reservations, tables
-from staid.store.ledger_moves import LedgerMoves
-from staid.store.reservations import CAPTURED, RESERVED, take_turns
+from staid.store import tables
+from staid.store.ledger import call_rows, reservations
+from staid.store.ledger.moves import LedgerMoves
+from staid.store.ledger.reservations import CAPTURED, RESERVED, take_turns
 
 
 class Groups(LedgerMoves):
