@@ -345,6 +345,19 @@ def test_a_decision_inserted_into_the_journal(world: GateWorld) -> None:
     assert world.execute(earlier).state is CallState.DONE
 
 
+@pytest.mark.parametrize("written", ["{", "[]", "", '"allow"'])
+def test_a_fact_that_is_none_lets_nothing_run(world: GateWorld, written: str) -> None:
+    """What the journal can never have written, in the place of a ruling, is a coded error."""
+    record = world.approved()
+    rows = tables.journal.c
+    with world.store.write() as connection:
+        ruled = update(tables.journal).where(rows.kind == EventKind.CALL_RULED.value)
+        connection.execute(ruled.values(fact=written))
+    with pytest.raises(FactAltered, match="ST-419"):
+        world.execute(record)
+    assert world.effects == []
+
+
 @pytest.mark.parametrize("decision", ["approve", "deny"])
 def test_what_decide_returns(world: GateWorld, decision: Decision) -> None:
     """Who decided is told of the request exactly as it stands in the store from then on."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import ColumnElement, Connection, Update, bindparam, select, update
 
@@ -147,10 +147,10 @@ class LedgerMoves(LedgerRows):
         """Return everything the journal says about what a call is; raise on a forged fact."""
         said = Said()
         for row in connection.execute(_WITNESSED, {"wanted": call.run}):
-            fact = json.loads(row.fact)
-            if fact.get("call") == call.id:
+            fact = _fact(row.fact)
+            if fact is None or fact.get("call") == call.id:
                 # Whoever can write rows but has no key can neither put one here nor change one.
-                if not self._journal.wrote(Link(*row)):
+                if fact is None or not self._journal.wrote(Link(*row)):
                     raise FactAltered(call=call.id, run=row.run, seq=row.seq)
                 said.hear(EventKind(row.kind), fact, json.loads(row.actor)["name"])
         return said
@@ -177,6 +177,15 @@ class LedgerMoves(LedgerRows):
         counted = (said.digests, said.votes) == ({found.digest}, len(found.said_yes))
         if not (counted and self._as_asked(said, found)):
             raise ApprovalMismatch(approval=found.id)
+
+
+def _fact(text: str) -> dict[str, Any] | None:
+    """Return a fact of the journal; None for what the journal never wrote."""
+    try:
+        found: object = json.loads(text)
+    except ValueError:
+        return None
+    return cast("dict[str, Any]", found) if isinstance(found, dict) else None
 
 
 def moved_on(record: CallRecord, expected: CallState) -> CallMoved:
