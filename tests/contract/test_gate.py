@@ -168,6 +168,8 @@ def test_a_look_takes_no_probe_away(world: GateWorld) -> None:
         asked.append(call.key)
 
     world.tools[REFUND] = world.define(reconcile=probe)
+    world.raises = ConnectionError("what raised is asked about when a person says so")
+    assert world.act(order="8").state is CallState.IN_DOUBT
     record = world.approved()
     world.claim(record, Lease("a", MINUTE))
     world.clock.move(2 * MINUTE)

@@ -28,6 +28,7 @@ from staid.gates.ledger import Edit, Settlement
 from staid.gates.undoing import check_person
 from staid.project.guarding import EXTERNAL
 from staid.project.provenance import traced_in
+from staid.project.reasons import written
 
 if TYPE_CHECKING:
     from staid.project.project import Project
@@ -64,7 +65,7 @@ def record_decision(
         ApprovalId(approval),
         who.principal,
         cast("Decision", decision),
-        reason=reason,
+        reason=written(reason),
         seen=seen,
         via=who.via,
     )
@@ -139,7 +140,7 @@ async def edit(
     found = await off_loop(wiring.ledger.approval, ApprovalId(approval))
     asked = found.call
     record = await wiring.gate.edit(
-        Edit(found.id, who.principal, reason, seen, who.via),
+        Edit(found.id, who.principal, written(reason), seen, who.via),
         {name: _typed(value, asked.arguments.get(name)) for name, value in changes.items()},
         asker=await off_loop(_asker, project, asked),
         allowed=_allowed(project, asked.agent),
@@ -272,7 +273,7 @@ async def take_back(
     wiring = project.wiring
     who = wiring.identify(approver, groups)
     found = await wiring.parts.off_loop(_doubted, project, named)
-    return await wiring.gate.undo(found.call.id, who.principal, reason=reason, via=who.via)
+    return await wiring.gate.undo(found.call.id, who.principal, reason=written(reason), via=who.via)
 
 
 def _doubted(project: Project, named: str) -> ApprovalRecord | CallRecord:

@@ -10,6 +10,7 @@ from staid.domain.call import CallRecord
 from staid.domain.errors import OperatorNotAllowed, ToolUnknown, UsageInvalid
 from staid.domain.principal import Actor, Principal
 from staid.gates.policy import EVERY_TOOL
+from staid.project.reasons import written
 
 if TYPE_CHECKING:
     from staid.project.project import Project
@@ -46,7 +47,7 @@ def stop_tool(
     if not _known(project, tool):
         raise ToolUnknown(tool=tool)
     stops = project.wiring.stops
-    stop = stops.stop(tool, reason.strip(), actor)
+    stop = stops.stop(tool, written(reason.strip()), actor)
     return Stopped(stop, tuple(stops.running(tool)))
 
 
@@ -63,7 +64,7 @@ def start_tool(
     None where it only rested. Raises `OperatorNotAllowed`, `NotStopped`.
     """
     actor = _operator(project, operator, groups)
-    return project.wiring.stops.start(tool, reason.strip(), actor)
+    return project.wiring.stops.start(tool, written(reason.strip()), actor)
 
 
 def may_operate(project: Project, principal: Principal) -> bool:

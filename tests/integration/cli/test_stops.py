@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 from sqlalchemy import update
 
 from staid.project.project import Project
@@ -90,3 +91,23 @@ def test_what_cannot_be_meant(ready: Run) -> None:
     assert ready("gates", "stop", *lead).code == 2
     assert ready("gates", "stop", "refund.issue", "--all", *lead).code == 2
     assert ready("gates", "start", "refund.issue", *lead).error["code"] == "ST-426"
+
+
+@pytest.mark.parametrize("reason", ["pasted \0", "pasted \udcff"])
+def test_a_reason_is_text(ready: Run, folder: Path, reason: str) -> None:
+    """Bytes that are none are told as such by every command that keeps a reason; nothing moves."""
+    ready("ask", "Please refund 200 for order Z8", "--as", "user:ada", "--agent", "desk")
+    (asked,) = ready("approvals", "list").body["approvals"]
+    why = ("--as", "user:lead", "--reason", reason)
+    tries = [
+        ("gates", "stop", "refund.issue"),
+        ("approvals", "approve", asked["id"]),
+        ("approvals", "deny", asked["id"]),
+        ("approvals", "edit", asked["id"], "--set", "amount=50"),
+    ]
+    assert [ready(*each, *why).error["code"] for each in tries] == ["ST-601"] * 4
+    assert ready("approvals", "show", asked["id"]).body["state"] == "pending"
+    ready("gates", "stop", "refund.issue", "--as", "user:lead", "--reason", "x")
+    assert ready("gates", "start", "refund.issue", *why).error["code"] == "ST-601"
+    assert len(ready("gates", "status").body["stops"]) == 1
+    assert not (folder / "effects.txt").exists()
