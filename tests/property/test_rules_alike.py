@@ -599,6 +599,46 @@ NOW = Snapshot(frozenset({TOOL}))
 @example(given_rules("any(extra, x => 'x' in x)"), {"extra": [["b"] * 1100] * 900}, NOW)
 @example(given_rules("any(to, x => x == 'a' and subject == 'b')"), {"to": ["x", "a"]}, NOW)
 @example(given_rules("matches(subject, '*a?a*?c')"), {"subject": "xaabac"}, NOW)
+@example(
+    given_rules(
+        "not all(to, x => ends_with(x, 'c') or x == 'b')",
+        "not all(to, x => x == 'a' or ends_with(x, 'c'))",
+        "any(to, x => ends_with(x, 'c') and x == 'b.c')",
+        "any(to, x => x == 'x' and not ends_with(x, 'c'))",
+        "any(to, x => ends_with(x, 'c') or x == 'y')",
+        "all(to, x => ends_with(x, 'c') and contains(x, 'b'))",
+        "not all(to, y => ends_with(lower(y), 'c') or y == 'x')",
+        "not all(to, x => contains(x, 'b') and contains(x, '.'))",
+        "any(to, x => not contains(x, 'b') and not contains(x, '.'))",
+    ),
+    {"to": ["b", "b.c", "C"]},
+    NOW,
+)
+@example(given_rules("not all(to, x => ends_with(x, 'c') or x == 'b')"), {"to": ["b", "b.c"]}, NOW)
+@example(
+    given_rules("starts_with(subject, 'ab')", "ends_with(subject, 'b')"), {"subject": "xb"}, NOW
+)
+@example(given_rules("any(to, x => x == 'a' or x == 'b')"), {"to": ["a", "b"]}, NOW)
+@example(
+    given_rules("starts_with(subject, 'ab')", "subject == 'abc'", "ends_with(subject, 'ab')"),
+    {"subject": "ab"},
+    NOW,
+)
+@example(
+    given_rules("all(to, x => x != 'b') and any(to, x => not contains(x, 'a'))"),
+    {"to": ["a"] * 5001},
+    NOW,
+)
+@example(
+    given_rules("all(to, x => x != 'b') and not any(extra, x => x == 'b' and x == 'a')"),
+    {"to": ["a"] * 5001, "extra": ["a"] * 5000},
+    NOW,
+)
+@example(
+    given_rules("contains(subject, agent) or any(to, x => contains(x, 'b') and len(x) > 0)"),
+    {"subject": "a" * 100_000, "to": ["a"] * 10_000},
+    NOW,
+)
 @example(given_rules("subject == 'a' or amount > 1"), {"subject": "b", "amount": 2}, NOW)
 @example(given_rules("matches(subject, '*b')"), {"subject": "a" * 100_001}, NOW)
 def test_rules_compiled_together_say_what_a_plain_walk_says(

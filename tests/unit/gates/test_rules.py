@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from staid.domain.call import Ruling, Severity
 from staid.gates.expression.parse import parse
-from staid.gates.policy import Snapshot, prepare, rule, terms
+from staid.gates.policy import Snapshot, policy_says, prepare, rule, terms
 from staid.gates.rule import Block, Condition, Rule
 from staid.gates.rules import NO_POLICY, Policy
 from staid.gates.tool import define
@@ -214,3 +214,17 @@ def test_a_broken_rule_leaves_nothing_behind_for_the_next() -> None:
     about = Policy((Block("*", rules),)).about(TOOL)
     assert [one.rule.name for one in about.broken] == ["a", "b"]
     assert "there is no argument 'x'" in about.broken[1].message
+
+
+def test_each_rule_that_cannot_be_decided_says_its_own_reason() -> None:
+    """Two doubts of one call, in turn: neither is told in the words of the other."""
+    policy_of = policy(
+        "      - {name: a, when: 'len(memo) > 1', then: ask}\n"
+        "      - {name: b, when: 'record(\"order\").total > 1', then: ask}\n"
+        "      - {name: c, when: 'len(memo) > 2', then: ask}\n"
+    )
+    prepared = prepare(TOOL.name, TOOL, {"amount": "1"}, "user:ada", "support", policy_of)
+    said = policy_says(prepared, Snapshot(NAMES, policy=policy_of.version))
+    reasons = {one.rule.name: one.why for one in said}
+    assert reasons["a"] == reasons["c"] != reasons["b"]
+    assert "order" in reasons["b"]
