@@ -11,7 +11,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import cast
 
-from staid.gates.expression.parts import STEPS, Asks, Env, Holds, Needs, Part, Slots, Way
+from staid.gates.expression.parts import STEPS, Asks, Env, Holds, Needs, Part, Slots, Split, Way
 from staid.gates.expression.values import Value
 
 LONGEST_MATCHED = 100_000
@@ -73,6 +73,33 @@ def _pair(first: Holds, second: Holds, *, deciding: bool) -> Holds:
     if deciding:
         return lambda text: first(text) or second(text)
     return lambda text: first(text) and second(text)
+
+
+def split(
+    asks: Asks | None, asked: Sequence[Asks | None], common: Sequence[object], *, deciding: bool
+) -> Asks | None:
+    """Return a question out of several in two parts, where rules have one of them in common.
+
+    `common`: of each of the several what it says, or None where no other rule says it.
+    """
+    place = next((place for place, key in enumerate(common) if key is not None), None)
+    if asks is None or place is None or len(asked) < 2:
+        return asks
+    one, rest = asked[place], both([*asked[:place], *asked[place + 1 :]], deciding=deciding)
+    if one is None or rest is None:
+        return asks
+    return replace(asks, split=Split(deciding, common[place], one.holds, rest.holds))
+
+
+def left_over(slots: Slots, place: int, parts: Split) -> int:
+    """Return the slot of the texts that the common part of a question leaves open."""
+    common, deciding = parts.common, parts.deciding
+
+    def texts(env: Env) -> Value:
+        held = cast("tuple[str, ...] | None", env[place])
+        return None if held is None else tuple(x for x in held if common(x) is not deciding)
+
+    return slots.derived(("left over", place, deciding, parts.key), texts)
 
 
 def any_of(needed: Sequence[Needs | None]) -> Needs | None:

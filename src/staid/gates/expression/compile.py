@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from decimal import Decimal
 
-from staid.gates.expression.asking import any_of, both, opposite
+from staid.gates.expression.asking import any_of, both, opposite, split
 from staid.gates.expression.comparisons import compared
 from staid.gates.expression.functions import called, kind_reckoned, on_the_wall
 from staid.gates.expression.parts import Env, Part, Run, Slots, constant, remembered, slotted
@@ -124,7 +124,7 @@ class Compiler:
             case Not(of=of):
                 return _not(self.truth(of))
             case Joined():
-                return _joined(node.word, [self.truth(part) for part in node.parts])
+                return self._joined(node)
             case Compared():
                 return compared(self, node)
             case Negative() | Reckoned():
@@ -258,6 +258,14 @@ class Compiler:
             return constant(_folded(node, sign, left.value, right.value), kind)
         first, second = left.run, right.run
         return Part(kind, lambda env: reckoned(sign, first(env), second(env)))
+
+    def _joined(self, node: Joined) -> Part:
+        parts = [self.truth(part) for part in node.parts]
+        joined, shapes = _joined(node.word, parts), map(shape, node.parts)
+        common = [found if found in self._common else None for found in shapes]
+        asked = [part.asks for part in parts]
+        asks = split(joined.asks, asked, common, deciding=node.word == "or")
+        return replace(joined, asks=asks)
 
     def bound(self, name: str, part: Part) -> Mapping[str, Part]:
         """Bind a variable; return what was bound before, for `unbind`."""

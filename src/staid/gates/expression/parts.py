@@ -91,6 +91,19 @@ class Asks:
     slot: int
     lowered: bool
     holds: Holds
+    split: Split | None = None
+    """Where it is made of several, one of which other rules ask, too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """A question in two: what rules have in common, and what is left to ask where that is open."""
+
+    deciding: bool
+    """The answer to either that decides the whole."""
+    key: object
+    common: Holds
+    rest: Holds
 
 
 class Way(StrEnum):

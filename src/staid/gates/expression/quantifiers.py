@@ -7,7 +7,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-from staid.gates.expression.asking import texts_of
+from staid.gates.expression.asking import left_over, texts_of
 from staid.gates.expression.parts import LEFT, Env, Holds, Part, Run, no_value, pay, slotted
 from staid.gates.expression.scope import CONTEXT
 from staid.gates.expression.syntax import Call, Each, Fault, walk
@@ -59,13 +59,18 @@ def quantified(compiler: Compiler, node: Each) -> Part:
         needs = replace(needs, slot=fixed, listed=True)
     if fixed is not None and asks is not None and asks.slot == slot:
         place = texts_of(compiler.slots, fixed, lowered=asks.lowered)
-        run = _of_texts(place, asks.holds, run, deciding=deciding)
+        open_, holds = place, asks.holds
+        if asks.split is not None and asks.split.deciding is not deciding:
+            open_ = left_over(compiler.slots, place, asks.split)
+            holds = asks.split.rest
+        run = _of_texts(place, open_, holds, run, deciding=deciding)
     return Part(YES_NO, run, needs=needs)
 
 
-def _of_texts(place: int, holds: Holds, otherwise: Run, *, deciding: bool) -> Run:
+def _of_texts(place: int, open_: int, holds: Holds, otherwise: Run, *, deciding: bool) -> Run:
     """Return `any` or `all` for a body that asks something of each text alone.
 
+    `open_`: the slot of those texts in `place` that `holds` has to be asked of.
     `otherwise`: what looks at a list that holds anything but texts.
     """
 
@@ -77,7 +82,8 @@ def _of_texts(place: int, holds: Holds, otherwise: Run, *, deciding: bool) -> Ru
         if left < len(texts):
             pay(env, len(texts))
         env[LEFT] = left - len(texts)
-        for text in texts:
+        open_texts: Any = env[open_]
+        for text in open_texts:
             if holds(text) is deciding:
                 return deciding
         return not deciding
