@@ -618,6 +618,18 @@ NOW = Snapshot(frozenset({TOOL}))
 @example(
     given_rules("starts_with(subject, 'ab')", "ends_with(subject, 'b')"), {"subject": "xb"}, NOW
 )
+@example(
+    given_rules(
+        "not all(to, x => ends_with(x, 'c') or x == 'b')",
+        "not all(to, x => ends_with(x, 'c') or x == 'x')",
+        "not all(to, x => ends_with(x, 'b') or x == 'b')",
+        "not all(to, x => ends_with(x, 'b') or x == 'x')",
+        "not all(groups, x => ends_with(x, 'c') or x == 'x')",
+        "not all(to, x => x == 'b' or ends_with(x, 'c') or x == 'y')",
+    ),
+    {"to": ["b", "b.c"]},
+    NOW,
+)
 @example(given_rules("any(to, x => x == 'a' or x == 'b')"), {"to": ["a", "b"]}, NOW)
 @example(
     given_rules("starts_with(subject, 'ab')", "subject == 'abc'", "ends_with(subject, 'ab')"),
