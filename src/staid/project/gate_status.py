@@ -134,12 +134,16 @@ def gate_status(project: Project) -> GateStatus:
 def _by_state(project: Project) -> dict[CallState, list[CallRecord]]:
     """Return what waits, runs and is in doubt; what lost its process is in doubt before a sweep."""
     ledger, now = project.wiring.ledger, project.wiring.clock.now()
-    claimed = ledger.in_state(CallState.EXECUTING)
-    lost = [each for each in claimed if each.lease_until is not None and each.lease_until < now]
+    running: list[CallRecord] = []
+    lost: list[CallRecord] = []
+    for each in ledger.in_state(CallState.EXECUTING):
+        over = each.lease_until is not None and each.lease_until < now
+        (lost if over else running).append(each)
+    # A sweep in between moves a call from one list to the other: it is shown once.
     doubted = {each.call.id: each for each in (*ledger.in_state(CallState.IN_DOUBT), *lost)}
     return {
         CallState.PENDING: ledger.in_state(CallState.PENDING),
-        CallState.EXECUTING: [each for each in claimed if each not in lost],
+        CallState.EXECUTING: running,
         CallState.IN_DOUBT: sorted(doubted.values(), key=lambda each: each.proposed_at),
     }
 
