@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -15,6 +16,7 @@ from staid.gates.expression.parse import parse
 from staid.gates.policy import Snapshot, policy_says, prepare, rule, terms
 from staid.gates.rule import Block, Condition, Rule
 from staid.gates.rules import NO_POLICY, Policy
+from staid.gates.steps import steps
 from staid.gates.tool import define
 from staid.project.policy_file import parse_policy
 
@@ -228,3 +230,20 @@ def test_each_rule_that_cannot_be_decided_says_its_own_reason() -> None:
     reasons = {one.rule.name: one.why for one in said}
     assert reasons["a"] == reasons["c"] != reasons["b"]
     assert "order" in reasons["b"]
+
+
+def test_each_doubt_is_told_with_its_own_reason() -> None:
+    """A rule that met one reason tells the next call another one, as a fresh policy would."""
+    condition = 'record("order").total > 1'
+    by = one(condition)
+    calls: list[dict[str, Any]] = [{}, {"order": {"total": None}}, {"order": {"total": "many"}}, {}]
+    told = [ruled(by, records=records).message for records in calls]
+    assert told == [ruled(one(condition), records=records).message for records in calls]
+    assert len(set(told)) > 1
+
+
+@pytest.mark.parametrize("order", [(Severity.ASK, Severity.DENY), (Severity.DENY, Severity.ASK)])
+def test_a_check_that_ruled_twice_has_the_word_of_the_severer(order: Sequence[Severity]) -> None:
+    """Two rules of one name make one step, whichever spoke first."""
+    walked = dict(steps(None, (), [("policy:it", each) for each in order], read=False))
+    assert walked["policy:it"] == "deny"
